@@ -1,0 +1,128 @@
+/* base.h -- what the rest of the library may use of this room. Knows no tensors.
+ *
+ * Errors and scopes are per thread; the allocator, the pool, the ISA level and the log are the only
+ * process-wide state of taper. */
+#ifndef TAPER_SRC_BASE_H
+#define TAPER_SRC_BASE_H
+#define TAPER_PLAIN /* inside the library every call is the plain function */
+#include "taper/base.h"
+#include <stdatomic.h>
+#include <stdio.h>
+
+#define TP__LIKELY(x) __builtin_expect(!!(x), 1)
+#define TP__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define TP__COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
+
+/* ---- error.c ---- */
+/* For a call that got NULL: leaves a pending error alone (and seals it against call sites), or sets
+ * ENULL "what: an argument is NULL". Returns the pending code. */
+tp_status tp__error_null(const char *what);
+/* As tp_error_set, but returns NULL, for functions that return objects. */
+void *tp__fail(tp_status code, const char *fmt, ...) TP_PRINTF(2, 3);
+/* ENOMEM with a static text; returns NULL. */
+void *tp__fail_nomem(void);
+/* A copy of the pending error, to carry it from a worker to its consumer. */
+typedef struct tp__error {
+    tp_status code;
+    bool sited; /* already names a call site, or must not get one */
+    char text[512];
+} tp__error;
+void tp__error_take(tp__error *e);      /* copy out and clear */
+void tp__error_put(const tp__error *e); /* make it this thread's pending error */
+
+/* ---- scope.c ---- */
+typedef void (*tp__release_fn)(void *ptr);
+/* The innermost scope will call release(ptr) when it ends. On ENOMEM it calls it at once and
+ * returns false with the error set. */
+bool tp__scope_push(tp__release_fn release, void *ptr);
+/* Every entry of `s` and of the scopes inside it for which moves() is true goes to the parent of `s`
+ * when `s` ends, instead of being released. */
+tp_status tp__scope_escape(tp_scope s, bool (*moves)(tp__release_fn release, void *ptr));
+/* Entries in all open scopes of this thread: for tests. */
+int64_t tp__scope_entries(void);
+
+/* ---- alloc.c ---- */
+/* Blocks aligned to 64 bytes, uninitialised, from a cache; NULL and ENOMEM when there is none.
+ * tp__free wants the same size again; it takes NULL. For tensors' storage and hot small objects. */
+void *tp__alloc(size_t bytes);
+void tp__free(void *p, size_t bytes);
+/* Ordinary objects (modules, loaders, names): zeroed, with ENOMEM set on failure. */
+void *tp__calloc(size_t count, size_t size);
+void *tp__realloc(void *p, size_t bytes); /* p stays valid on failure */
+void tp__mfree(void *p);
+char *tp__strdup(const char *s);
+char *tp__strndup(const char *s, size_t n);
+/* Figures behind tp_memory_now(). */
+enum { TP__LIVE_TENSORS, TP__LIVE_STORAGES, TP__LIVE_NODES, TP__LIVE_BYTES, TP__LIVE_COUNT };
+void tp__live_add(int which, int64_t n);
+void tp__alloc_thread_end(void); /* give this thread's cache back */
+/* Test hooks. Fail the n-th allocation from now (0: none); fill fresh blocks with 0xA5;
+ * calls of the system's malloc made so far. */
+void tp__alloc_fail_at(int64_t n);
+bool tp__alloc_failed(void); /* did the armed failure happen? */
+void tp__alloc_poison(bool on);
+int64_t tp__alloc_system_calls(void);
+
+/* ---- rng.c ---- */
+/* torch's float uniform_ (fmaf(u, b - a, a), u of 24 bits) and double uniform_ (53 bits). */
+void tp__rng_uniform_f32(tp_rng *rng, float *out, int64_t n, double a, double b);
+void tp__rng_uniform_f64(tp_rng *rng, double *out, int64_t n, double a, double b);
+/* One double of torch's scalar normal recipe, with its cache (chapter: randn of fewer than 16). */
+double tp__rng_normal(tp_rng *rng);
+/* The whole state as words: mt19937's 624, position, whether a normal is cached, its bits (2). */
+enum { TP__RNG_WORDS = 628 };
+void tp__rng_get_words(const tp_rng *rng, uint32_t w[TP__RNG_WORDS]);
+bool tp__rng_set_words(tp_rng *rng, const uint32_t w[TP__RNG_WORDS]); /* false: not a state */
+
+void tp__rng_thread_end(void); /* free this thread's default generator */
+
+/* ---- threads.c ---- */
+/* Call fn(ctx, tile) once for each tile in [0, ntiles), on up to tp_get_num_threads() threads that
+ * claim tiles from a counter. What a tile computes may depend on its number only, never on the
+ * thread. Runs alone where the pool is busy, has one thread, or ntiles < 2. fn must not set errors. */
+typedef void (*tp__tile_fn)(void *ctx, int64_t tile);
+void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx);
+
+/* A bounded set of worker threads for the loader: plain wrappers so that only base touches pthreads. */
+typedef struct tp__thread tp__thread;
+tp__thread *tp__thread_start(void (*fn)(void *ctx), void *ctx); /* NULL and an error on failure */
+void tp__thread_join(tp__thread *t);                            /* also frees it; NULL is fine */
+typedef struct tp__mutex tp__mutex;                             /* a mutex with one condition */
+tp__mutex *tp__mutex_new(void);
+void tp__mutex_free(tp__mutex *m);
+void tp__mutex_lock(tp__mutex *m);
+void tp__mutex_unlock(tp__mutex *m);
+void tp__mutex_wait(tp__mutex *m); /* as pthread_cond_wait */
+void tp__mutex_wake(tp__mutex *m); /* as pthread_cond_broadcast */
+
+/* ---- cpu.c ---- */
+typedef enum { TP__ISA_BASE, TP__ISA_V3, TP__ISA_V4, TP__ISA_COUNT } tp__isa;
+tp__isa tp__cpu_isa(void);       /* best level this processor has, lowered by TAPER_ISA */
+const char *tp__isa_name(tp__isa isa);
+int tp__cpu_count(void);         /* affinity and cgroup quota respected; at least 1 */
+
+/* ---- os.c: every call that differs between systems ---- */
+double tp__os_now(void); /* monotonic seconds */
+/* Whole file into one malloc-like block (tp__mfree it), with a NUL behind the last byte. EIO names
+ * path and reason. A file larger than `limit` bytes is EFORMAT (0: no limit). */
+void *tp__os_read_file(const char *path, size_t limit, size_t *size);
+/* Write atomically: temporary file beside `path`, fsync, rename, fsync of the folder. The writer is
+ * called once; false from it means failure (errno or a pending error tells). Nothing is left behind
+ * on failure, and an old `path` stays as it was. */
+tp_status tp__os_write_file(const char *path, bool (*writer)(FILE *f, void *ctx), void *ctx);
+typedef enum { TP__OS_NONE, TP__OS_FILE, TP__OS_DIR, TP__OS_OTHER } tp__os_kind;
+tp__os_kind tp__os_stat(const char *path, int64_t *size); /* follows links; size may be NULL */
+/* Names in a folder without "." and "..", sorted as strings of bytes; frees with tp__os_list_free. */
+typedef struct tp__os_list {
+    char **name;
+    int64_t n;
+} tp__os_list;
+tp_status tp__os_listdir(const char *path, tp__os_list *out);
+void tp__os_list_free(tp__os_list *l);
+/* dir + "/" + name, tp__mfree it. */
+char *tp__os_join(const char *dir, const char *name);
+
+/* ---- log.c ---- */
+void tp__log(const char *fmt, ...) TP_PRINTF(1, 2);
+
+#endif
