@@ -1,0 +1,10 @@
+# Every tests/fuzz_*.c is a libFuzzer target: build/fuzz/<noun> [CORPUS] -max_total_time=60
+file(GLOB sources CONFIGURE_DEPENDS tests/fuzz_*.c)
+foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_libraries(${name} PRIVATE taper-flags taper-static)
+endforeach()

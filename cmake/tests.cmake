@@ -1,0 +1,50 @@
+# Every tests/test_*.c (cmocka, with the library's internals), every tests/*.bats (the programs on
+# PATH) and every example is a ctest case. Everything speaks TAP, so that scripts/test can count cases.
+enable_testing()
+enable_language(CXX)
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_EXTENSIONS OFF)
+pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
+find_program(BATS bats)
+if(NOT CMOCKA_FOUND OR NOT BATS)
+    message(FATAL_ERROR "The tests need cmocka and bats: `scripts/bootstrap --test` installs them, "
+                        "-DTAPER_TESTS=OFF builds without tests.")
+endif()
+set(assertions_on -UNDEBUG)
+
+file(GLOB support CONFIGURE_DEPENDS tests/support.c)
+file(GLOB sources CONFIGURE_DEPENDS tests/test_*.c)
+foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source} ${support})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_compile_definitions(${name} PRIVATE TAPER_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
+    target_compile_options(${name} PRIVATE ${assertions_on})
+    target_include_directories(${name} PRIVATE tests)
+    target_link_libraries(${name} PRIVATE taper-flags taper-static PkgConfig::CMOCKA)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT 300)
+    file(STRINGS ${source} injects REGEX "tp__alloc_fail_at")
+    if(injects)
+        set_tests_properties(${name} PROPERTIES LABELS oom)
+    endif()
+endforeach()
+
+file(GLOB scripts CONFIGURE_DEPENDS tests/*.bats)
+foreach(script ${scripts})
+    get_filename_component(name ${script} NAME_WE)
+    add_test(NAME ${name} COMMAND sh -c "PATH=\"$1:$PATH\" exec \"$2\" --tap \"$3\"" sh
+                                  ${CMAKE_BINARY_DIR} ${BATS} ${script})
+    set_tests_properties(${name} PROPERTIES LABELS bats TIMEOUT 300 ENVIRONMENT
+        "TAPER_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR};TAPER_BUILD_DIR=${CMAKE_BINARY_DIR}")
+endforeach()
+
+file(GLOB sources CONFIGURE_DEPENDS examples/*.c examples/*.cpp)
+foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(example-${name} ${source})
+    set_target_properties(example-${name} PROPERTIES OUTPUT_NAME ${name}
+                          RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/examples)
+    target_compile_options(example-${name} PRIVATE -Wall -Wextra -Wpedantic -Werror ${assertions_on})
+    target_link_libraries(example-${name} PRIVATE taper m)
+endforeach()

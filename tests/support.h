@@ -1,0 +1,66 @@
+/* tests/support.h -- what every cmocka test shares: data files, skips by name, leak checks, and
+ * comparisons of floats that say where and by how much they differ.
+ *
+ * Give tpt_begin as the setup and tpt_end as the teardown of every test:
+ *     #define T(f) cmocka_unit_test_setup_teardown(f, tpt_begin, tpt_end)
+ * tpt_end fails the test if an error is still pending or if anything that the test made is alive. */
+#ifndef TAPER_TESTS_SUPPORT_H
+#define TAPER_TESTS_SUPPORT_H
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+
+/* Group and unit fixtures. The state argument is not used. */
+int tpt_begin(void **state);
+int tpt_end(void **state);
+
+/* A test with these fixtures, for the table given to cmocka_run_group_tests. */
+#define TPT(f) cmocka_unit_test_setup_teardown(f, tpt_begin, tpt_end)
+
+/* Path of a data file ("mnist_sample.tgz", "mnist/t10k-labels-idx1-ubyte.gz") under TAPER_DATA or
+ * beside the source tree. Where it is absent the calling test is skipped by name, or fails if
+ * TAPER_REQUIRE_ORACLE=1. Valid until the next call. */
+const char *tpt_data(const char *name);
+/* Path of a file of the source tree ("tests/golden/curve.txt"). Valid until the next call. */
+const char *tpt_source(const char *name);
+/* A fresh empty folder for this test's files, removed by tpt_end with all that is in it. */
+const char *tpt_tmpdir(void);
+/* Skip the calling test because `what` is missing (fails if TAPER_REQUIRE_ORACLE=1). */
+void tpt_skip(const char *what);
+
+/* Expect the pending error to be `code` with exactly this message, and clear it. `text` may end in
+ * "..." to compare the beginning only. */
+void tpt_expect_error(tp_status code, const char *text);
+#define tpt_ok(status) tpt__ok((status), #status, __FILE__, __LINE__)
+void tpt__ok(tp_status r, const char *what, const char *file, int line);
+
+/* Distance in units in the last place; 0 for equal numbers, +0 and -0, and two NaNs; INT64_MAX
+ * where only one is NaN. */
+int64_t tpt_ulp_f32(float a, float b);
+int64_t tpt_ulp_f64(double a, double b);
+
+/* Elementwise comparisons; the failure names the first bad index, both values and the bound.
+ * close: |got - want| <= atol + rtol |want|, NaN equals NaN. */
+#define tpt_close_f32(got, want, n, rtol, atol) tpt__close_f32(got, want, n, rtol, atol, __FILE__, __LINE__)
+#define tpt_close_f64(got, want, n, rtol, atol) tpt__close_f64(got, want, n, rtol, atol, __FILE__, __LINE__)
+#define tpt_within_ulp_f32(got, want, n, ulp) tpt__within_ulp_f32(got, want, n, ulp, __FILE__, __LINE__)
+#define tpt_within_ulp_f64(got, want, n, ulp) tpt__within_ulp_f64(got, want, n, ulp, __FILE__, __LINE__)
+/* The same bytes. */
+#define tpt_same_bits(got, want, bytes) tpt__same_bits(got, want, bytes, __FILE__, __LINE__)
+void tpt__close_f32(const float *got, const float *want, int64_t n, double rtol, double atol, const char *file,
+                    int line);
+void tpt__close_f64(const double *got, const double *want, int64_t n, double rtol, double atol,
+                    const char *file, int line);
+void tpt__within_ulp_f32(const float *got, const float *want, int64_t n, int64_t ulp, const char *file,
+                         int line);
+void tpt__within_ulp_f64(const double *got, const double *want, int64_t n, int64_t ulp, const char *file,
+                         int line);
+void tpt__same_bits(const void *got, const void *want, size_t bytes, const char *file, int line);
+
+#endif
