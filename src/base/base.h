@@ -100,6 +100,9 @@ typedef enum { TP__ISA_BASE, TP__ISA_V3, TP__ISA_V4, TP__ISA_COUNT } tp__isa;
 tp__isa tp__cpu_isa(void);       /* best level this processor has, lowered by TAPER_ISA */
 const char *tp__isa_name(tp__isa isa);
 int tp__cpu_count(void);         /* affinity and cgroup quota respected; at least 1 */
+/* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose tree
+ * is mounted at `mount`; 0: no limit. */
+int tp__cpu_quota(const char *cgroups, const char *mount);
 
 /* ---- os.c: every call that differs between systems ---- */
 double tp__os_now(void); /* monotonic seconds */

@@ -1,0 +1,319 @@
+/* threads.c -- the pool that runs tiles, and the plain threads and locks of the loader.
+ *
+ * Tiles are claimed from one counter, so a thread that the system has put aside delays nobody. A job
+ * is open while tiles may be left; a worker may join only an open job, so the caller, having run out of
+ * tiles, closes it and waits for those inside, never for one still asleep. Workers spin for a moment
+ * after a job, because the next one is near in a training step, and then sleep. */
+#define _POSIX_C_SOURCE 200809L
+#include "base/base.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum { MAX_THREADS = 1024 };
+static const double WORKER_SPIN = 50e-6, CALLER_SPIN = 20e-6; /* seconds */
+
+/* The word that says it all: is the job open, does its caller sleep, how many workers are inside,
+ * and the number of the job. */
+#define OPEN UINT64_C(1)
+#define CALLER_SLEEPS UINT64_C(2)
+#define ONE_INSIDE UINT64_C(4)
+#define ONE_JOB (UINT64_C(1) << 32)
+#define INSIDE_OF(state) ((uint32_t)(state) / ONE_INSIDE)
+#define JOB_OF(state) ((uint32_t)((state) >> 32))
+
+static struct {
+    /* The job: written by the holder of `busy` while it is closed and nobody is inside. */
+    tp__tile_fn fn;
+    void *ctx;
+    int64_t ntiles;
+    _Alignas(64) _Atomic int64_t next; /* tile to claim */
+    _Alignas(64) _Atomic uint64_t state;
+    _Alignas(64) atomic_bool busy; /* somebody's job runs, or the pool is being resized */
+    atomic_int sleepers;           /* changed under the lock */
+    atomic_int keep;               /* workers numbered from here on are to end */
+    pthread_mutex_t lock;
+    pthread_cond_t wake, done; /* for workers: a new job or `keep`; for the caller: nobody inside */
+    /* Used by the holder of `busy` only. */
+    int n;       /* workers there are */
+    int refused; /* the system would not start as many as this; 0: it never refused */
+    bool prepared;
+    pthread_t thread[MAX_THREADS];
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+static _Thread_local bool in_job; /* this thread is running tiles: nested calls run alone */
+
+static void pause_a_little(void) {
+#if defined __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Look at `*word` until `stop(value)` or the time is up; the clock is read once in 32 looks. */
+static bool spin(bool (*stop)(uint64_t state, uint32_t arg), uint32_t arg, double seconds) {
+    for (double end = 0;;) {
+        for (int i = 0; i < 32; i++) {
+            if (stop(atomic_load_explicit(&pool.state, memory_order_acquire), arg)) return true;
+            pause_a_little();
+        }
+        const double now = tp__os_now();
+        if (end == 0) end = now + seconds;
+        if (now >= end) return false;
+    }
+}
+
+static bool is_other_job(uint64_t state, uint32_t job) {
+    return JOB_OF(state) != job;
+}
+static bool is_deserted(uint64_t state, uint32_t unused) {
+    (void)unused;
+    return INSIDE_OF(state) == 0;
+}
+
+/* ---- workers ------------------------------------------------------------------------------------ */
+
+static void run_tiles(void) {
+    const int64_t n = pool.ntiles;
+    for (;;) {
+        const int64_t tile = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed);
+        if (tile >= n) return;
+        pool.fn(pool.ctx, tile);
+    }
+}
+
+static bool enter(void) {
+    uint64_t s = atomic_load_explicit(&pool.state, memory_order_relaxed);
+    while (s & OPEN)
+        if (atomic_compare_exchange_weak_explicit(&pool.state, &s, s + ONE_INSIDE, memory_order_acquire,
+                                                  memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static void leave(void) {
+    const uint64_t s = atomic_fetch_sub_explicit(&pool.state, ONE_INSIDE, memory_order_release);
+    if (!(s & CALLER_SLEEPS) || INSIDE_OF(s) > 1) return;
+    pthread_mutex_lock(&pool.lock);
+    pthread_cond_signal(&pool.done);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* Until there is a job that this worker has not seen (true), or the worker is to end. */
+static bool await_job(int number, uint32_t *seen) {
+    if (!spin(is_other_job, *seen, WORKER_SPIN)) {
+        pthread_mutex_lock(&pool.lock);
+        atomic_fetch_add(&pool.sleepers, 1); /* before the look at the state: see wake_workers */
+        while (!is_other_job(atomic_load(&pool.state), *seen) && number < atomic_load(&pool.keep))
+            pthread_cond_wait(&pool.wake, &pool.lock);
+        atomic_fetch_sub(&pool.sleepers, 1);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    *seen = JOB_OF(atomic_load_explicit(&pool.state, memory_order_relaxed));
+    return number < atomic_load_explicit(&pool.keep, memory_order_relaxed);
+}
+
+static void *work(void *number) {
+    in_job = true;
+    uint32_t seen = 0;
+    while (await_job((int)(intptr_t)number, &seen)) {
+        if (!enter()) continue;
+        run_tiles();
+        leave();
+    }
+    tp_thread_end();
+    return NULL;
+}
+
+/* ---- how many ----------------------------------------------------------------------------------- */
+
+/* A thread that takes no signals: those are for the threads of the program. */
+static bool start_thread(pthread_t *t, void *(*fn)(void *), void *arg) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    const int error = pthread_create(t, NULL, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return error == 0;
+}
+
+/* A fork leaves the child without workers; it may start new ones. */
+static void forget_workers(void) {
+    pool.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    pool.wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    pool.done = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    pool.n = pool.refused = 0;
+    atomic_store(&pool.sleepers, 0);
+    atomic_store(&pool.state, 0);
+    atomic_store(&pool.busy, false);
+}
+
+static void stop_workers(int keep) {
+    pthread_mutex_lock(&pool.lock);
+    atomic_store(&pool.keep, keep);
+    atomic_fetch_add(&pool.state, ONE_JOB); /* a closed job, for those that spin */
+    pthread_cond_broadcast(&pool.wake);
+    pthread_mutex_unlock(&pool.lock);
+    while (pool.n > keep) pthread_join(pool.thread[--pool.n], NULL);
+}
+
+static void start_workers(int want) {
+    if (!pool.prepared) pool.prepared = pthread_atfork(NULL, NULL, forget_workers) == 0;
+    atomic_store(&pool.keep, want);
+    while (pool.n < want && start_thread(&pool.thread[pool.n], work, (void *)(intptr_t)pool.n)) pool.n++;
+    if (pool.n == want) return;
+    pool.refused = want;
+    tp__log("the system started %d of %d threads", pool.n + 1, want + 1);
+}
+
+static void resize(int want) {
+    if (TP__LIKELY(pool.n == want)) return;
+    if (pool.n > want) stop_workers(want);
+    else if (want != pool.refused) start_workers(want);
+}
+
+/* Workers must not outlive the code they run, nor look like a leak. Skipped where the program ends
+ * from within a job. The pool stays busy: what still runs at exit runs alone. */
+__attribute__((destructor)) static void end_of_process(void) {
+    if (in_job || atomic_exchange(&pool.busy, true)) return;
+    if (pool.n) stop_workers(0);
+}
+
+static atomic_int num_threads; /* 0: not yet asked */
+
+static int default_threads(void) {
+    const char *text = getenv("TAPER_THREADS");
+    if (text && *text) {
+        char *end;
+        const long n = strtol(text, &end, 10);
+        if (!*end && n >= 1 && n <= MAX_THREADS) return (int)n;
+        tp__log("TAPER_THREADS=%s is not a number from 1 to %d; ignored", text, MAX_THREADS);
+    }
+    const int n = tp__cpu_count();
+    return n < MAX_THREADS ? n : MAX_THREADS;
+}
+
+int tp_get_num_threads(void) {
+    int n = atomic_load_explicit(&num_threads, memory_order_relaxed);
+    if (TP__LIKELY(n)) return n;
+    const int fresh = default_threads();
+    return atomic_compare_exchange_strong(&num_threads, &n, fresh) ? fresh : n;
+}
+
+tp_status tp_set_num_threads(int n) {
+    if (n < 0 || n > MAX_THREADS)
+        return tp_error_set(TP_EVALUE, "set_num_threads: %d is not in 0..%d", n, MAX_THREADS);
+    atomic_store(&num_threads, n);
+    return TP_OK;
+}
+
+/* ---- jobs --------------------------------------------------------------------------------------- */
+
+/* The new state is stored before `sleepers` is read, and a worker counts itself a sleeper before it
+ * reads the state: one of the two sees the other. */
+static void wake_workers(int64_t useful) {
+    int64_t asleep = atomic_load(&pool.sleepers);
+    if (!asleep) return;
+    pthread_mutex_lock(&pool.lock);
+    pthread_mutex_unlock(&pool.lock); /* now each of them waits, or has seen the job */
+    if (asleep > useful) asleep = useful;
+    while (asleep-- > 0) pthread_cond_signal(&pool.wake);
+}
+
+static void wait_for_workers(void) {
+    const uint64_t s = atomic_fetch_and_explicit(&pool.state, ~OPEN, memory_order_acq_rel);
+    if (INSIDE_OF(s) == 0 || spin(is_deserted, 0, CALLER_SPIN)) return;
+    pthread_mutex_lock(&pool.lock);
+    atomic_fetch_or(&pool.state, CALLER_SLEEPS);
+    while (INSIDE_OF(atomic_load(&pool.state))) pthread_cond_wait(&pool.done, &pool.lock);
+    atomic_fetch_and(&pool.state, ~CALLER_SLEEPS);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static void run_shared(int64_t ntiles, tp__tile_fn fn, void *ctx) {
+    pool.fn = fn;
+    pool.ctx = ctx;
+    pool.ntiles = ntiles;
+    atomic_store_explicit(&pool.next, 0, memory_order_relaxed);
+    const uint64_t job = JOB_OF(atomic_load_explicit(&pool.state, memory_order_relaxed)) + UINT64_C(1);
+    atomic_store(&pool.state, job * ONE_JOB | OPEN);
+    wake_workers(ntiles - 1);
+    run_tiles();
+    wait_for_workers();
+}
+
+void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
+    const int threads = ntiles < 2 || in_job ? 1 : tp_get_num_threads();
+    if (threads < 2 || atomic_exchange_explicit(&pool.busy, true, memory_order_acquire)) {
+        for (int64_t i = 0; i < ntiles; i++) fn(ctx, i);
+        return;
+    }
+    in_job = true;
+    resize(threads - 1);
+    run_shared(ntiles, fn, ctx);
+    in_job = false;
+    atomic_store_explicit(&pool.busy, false, memory_order_release);
+}
+
+/* ---- plain threads and locks -------------------------------------------------------------------- */
+
+struct tp__thread {
+    pthread_t id;
+    void (*fn)(void *ctx);
+    void *ctx;
+};
+
+static void *run_thread(void *arg) {
+    const tp__thread *t = arg;
+    t->fn(t->ctx);
+    tp_thread_end();
+    return NULL;
+}
+
+tp__thread *tp__thread_start(void (*fn)(void *ctx), void *ctx) {
+    tp__thread *t = tp__calloc(1, sizeof *t);
+    if (!t) return NULL;
+    t->fn = fn;
+    t->ctx = ctx;
+    if (start_thread(&t->id, run_thread, t)) return t;
+    tp__mfree(t);
+    return tp__fail(TP_ENOMEM, "the system refused to start another thread");
+}
+
+void tp__thread_join(tp__thread *t) {
+    if (!t) return;
+    pthread_join(t->id, NULL);
+    tp__mfree(t);
+}
+
+struct tp__mutex {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+};
+
+tp__mutex *tp__mutex_new(void) {
+    tp__mutex *m = tp__calloc(1, sizeof *m);
+    if (!m) return NULL;
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->changed, NULL);
+    return m;
+}
+
+void tp__mutex_free(tp__mutex *m) {
+    if (!m) return;
+    pthread_cond_destroy(&m->changed);
+    pthread_mutex_destroy(&m->lock);
+    tp__mfree(m);
+}
+
+void tp__mutex_lock(tp__mutex *m) {
+    pthread_mutex_lock(&m->lock);
+}
+void tp__mutex_unlock(tp__mutex *m) {
+    pthread_mutex_unlock(&m->lock);
+}
+void tp__mutex_wait(tp__mutex *m) {
+    pthread_cond_wait(&m->changed, &m->lock);
+}
+void tp__mutex_wake(tp__mutex *m) {
+    pthread_cond_broadcast(&m->changed);
+}
