@@ -81,6 +81,7 @@ TP_API void tp__error_site(const char *file, int line);
 TP_API tp_status tp__site_status(tp_status r, const char *file, int line);
 TP_API double tp__site_double(double r, const char *file, int line);
 TP_API void *tp__site_object(void *r, const char *file, int line);
+#define TP__OBJECT(call) tp__site_object(call, __FILE__, __LINE__)
 
 /* ---- scopes ----------------------------------------------------------------------------------- */
 

@@ -1,0 +1,66 @@
+/* autograd.h -- the one door every op passes, and the tape behind it. */
+#ifndef TAPER_SRC_AUTOGRAD_H
+#define TAPER_SRC_AUTOGRAD_H
+#include "taper/autograd.h"
+#include "tensor/tensor.h"
+
+/* Which values a backward reads; a change of them in place before it is an error. */
+#define TP__SAVE_IN(i) (1u << (i))
+#define TP__SAVE_OUT (1u << 30)
+#define TP__SAVE_INS 0x3fffffffu
+
+/* One application of an op: on the caller's stack during forward, inside the node afterwards. */
+typedef struct tp__call {
+    const struct tp__op *op;
+    tp_tensor *const *in;
+    int nin;
+    tp_tensor *out;
+    tp_tensor *extra[2]; /* further results that backward reads (a logsumexp, indices); forward sets */
+    union {              /* the op's own parameters */
+        struct { int64_t n[2 * TP_MAX_DIM + 4]; double p, q; } v;
+        const void *user;
+    } u;
+} tp__call;
+
+/* An op: what it is called, its shape rule, and how to compute it forwards and backwards. `forward`
+ * gets checked, present inputs (signature and dtype rules applied) and returns a scoped result; nothing
+ * that it calls is recorded. `backward` returns the gradient of input i, in the shape of in[i] or in a
+ * shape that in[i] broadcasts to: the tape sums it down, converts its dtype and adds it up. */
+typedef struct tp__op {
+    const char *name;    /* "matmul" */
+    const char *grad_fn; /* "MmBackward0"; NULL: not differentiable */
+    unsigned saves;
+    bool is_view;
+    tp_tensor *(*forward)(tp__call *c);
+    tp_tensor *(*backward)(const tp__call *c, tp_tensor *g, int i);
+} tp__op;
+
+/* Pass the door: NULL inputs fail quietly, forward runs unrecorded, the tape takes the call if an
+ * input needs a gradient. c->in may live on the caller's stack. */
+tp_tensor *tp__apply(tp__call *c);
+/* The same with another torch name on the tape (an overload). */
+tp_tensor *tp__apply_named(tp__call *c, const char *grad_fn);
+
+/* EGRAD unless x may be written in place here: not recorded, no leaf under recording. */
+bool tp__may_write(const char *what, const tp_tensor *x);
+
+/* Sum g down to the shape of x (un-broadcasting), converted to x's dtype. */
+tp_tensor *tp__sum_to(tp_tensor *g, const tp_shape *shape);
+
+/* The tape of this thread, for the graph printer and the tests. */
+typedef struct tp__node {
+    tp__call call;
+    const char *grad_fn;
+    const char *file; /* call site, or NULL */
+    int line;
+    bool freed;   /* a backward went through it */
+    uint64_t mark;
+    tp_tensor *grad; /* of call.out, while a backward runs */
+    struct tp__node *prev, *next;
+    uint32_t out_version;
+    int nin;
+    /* nin inputs, then nin versions, follow */
+} tp__node;
+int64_t tp__tape_length(void);
+
+#endif

@@ -1,0 +1,123 @@
+/* tensor.h -- handles, storage, raw views and strided loops. Nothing here records on the tape. */
+#ifndef TAPER_SRC_TENSOR_H
+#define TAPER_SRC_TENSOR_H
+#include "base/base.h"
+#include "kernels/kernels.h"
+#include "taper/tensor.h"
+
+/* Bytes that handles share. The count is atomic: a view may be freed on another thread. */
+typedef struct tp__storage {
+    _Atomic int64_t refs;
+    _Atomic uint32_t version; /* in-place writes so far */
+    bool borrowed;            /* data is not ours to free */
+    int64_t bytes;
+    void *data;
+} tp__storage;
+
+struct tp_tensor {
+    int32_t refs; /* scope entry, keeps, tape nodes, dictionaries; this thread only */
+    int32_t kept; /* how many of them tp_free may give back */
+    uint8_t dtype, ndim;
+    bool weak;          /* a Python number: loses to every dtype of its kind */
+    bool requires_grad; /* leaf that asks for .grad, or result of a recorded op */
+    bool retain_grad;
+    int64_t shape[TP_MAX_DIM];
+    int64_t stride[TP_MAX_DIM]; /* in elements; 0 on a broadcast axis */
+    int64_t offset;             /* in elements */
+    int64_t numel;
+    tp__storage *st;
+    struct tp__node *node; /* the tape entry that made it; NULL for leaves. autograd's */
+    const char *grad_fn;   /* its torch name, "MulBackward0", or NULL */
+    tp_tensor *grad;       /* owned; leaves only */
+    uint64_t mark;         /* scratch of autograd's walks */
+};
+
+static inline void *tp__ptr(const tp_tensor *x) {
+    return (char *)x->st->data + x->offset * tp_dtype_size((tp_dtype)x->dtype);
+}
+static inline bool tp__is_float(tp_dtype d) { return d == TP_FLOAT32 || d == TP_FLOAT64; }
+static inline bool tp__is_none(const tp_tensor *x) { return x == TP_NONE; }
+
+/* ---- tensor.c ---- */
+/* Scoped, contiguous, uninitialised / zeroed; "what" names the op in errors (negative size, rank). */
+tp_tensor *tp__new(const char *what, const tp_shape *shape, tp_dtype dtype);
+tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype);
+/* Scoped handle on x's storage with other geometry. */
+tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride, int64_t offset);
+/* Scoped handle on memory that outlives it and that taper never frees (the loader's batches). */
+tp_tensor *tp__wrap(void *data, const tp_shape *shape, tp_dtype dtype);
+static inline tp_tensor *tp__ref(tp_tensor *x) { x->refs++; return x; }
+void tp__unref(tp_tensor *x);
+/* Let the scope give up its reference now (the tensor must be the newest entry or it stays). */
+bool tp__contiguous_p(const tp_tensor *x);
+tp_shape tp__shape(const tp_tensor *x);
+/* A hook that autograd sets once, to drop a handle's node pointer; see apply.c. */
+
+/* ---- shape.c ---- */
+enum { TP__SHAPE_TEXT = 200 };
+const char *tp__shape_text(const tp_shape *s, char buf[TP__SHAPE_TEXT]); /* "[2, 3]" */
+bool tp__shape_equal(const tp_shape *a, const tp_shape *b);
+bool tp__numel(const tp_shape *s, int64_t *n); /* false: overflow or a negative size */
+/* out = a broadcast with b, NumPy's rule; EShape error naming both if they do not. out may be a or b. */
+bool tp__broadcast(const char *what, const tp_shape *a, const tp_shape *b, tp_shape *out);
+/* Axis in [0, ndim); EINDEX "what: dim 3 is out of range for a 2-d tensor". 0-d takes -1 and 0. */
+bool tp__axis(const char *what, int dim, int ndim, int *out);
+/* Bit set of axes of `dims`; EVALUE for one named twice. n == 0 means all axes. */
+bool tp__axes(const char *what, tp_dims dims, int ndim, uint32_t *set);
+/* Strides of x seen in `shape` (which x broadcasts to): 0 where x repeats. */
+void tp__broadcast_strides(const tp_tensor *x, const tp_shape *shape, int64_t *stride);
+/* torch's computeStride: strides of `shape` over x's storage without a copy; false if there are none. */
+bool tp__view_strides(const tp_tensor *x, const tp_shape *shape, int64_t *stride);
+/* Fill in one -1 of `want` so that it holds n elements; ESHAPE error in torch's words. */
+bool tp__infer_shape(const char *what, tp_shape *want, int64_t n);
+tp_shape tp__reduced_shape(const tp_tensor *x, uint32_t axes, bool keepdim);
+
+/* ---- promote.c ---- */
+/* torch.result_type of n operands: dimensioned tensors, then 0-d ones, then numbers. */
+tp_dtype tp__result_type(tp_tensor *const *in, int n);
+
+/* ---- iter.c: strided loops over kernels ---- */
+/* Run fn over `shape`: args[0] (written) and the others, each broadcast to it. NULL args stay NULL
+ * pointers. Axes are merged where strides allow, the result is cut into tiles by shape alone. */
+void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p, double q);
+/* dst[...] = src broadcast and converted; any strides; no error possible once shapes fit. */
+void tp__copy(tp_tensor *dst, const tp_tensor *src);
+/* x itself if contiguous / of that dtype, else a scoped copy. NULL on ENOMEM. */
+tp_tensor *tp__contiguous(tp_tensor *x);
+tp_tensor *tp__to(tp_tensor *x, tp_dtype dtype);
+tp_tensor *tp__clone(const tp_tensor *x); /* contiguous copy */
+void tp__fill(tp_tensor *x, double v);
+void tp__fill_int(tp_tensor *x, int64_t v);
+
+/* ---- index.c: Python's slices ---- */
+typedef enum { TP__IX_INT, TP__IX_SLICE, TP__IX_NEW, TP__IX_ELLIPSIS } tp__ix_kind;
+typedef struct tp__ix {
+    tp__ix_kind kind;
+    int64_t start, stop, step;
+    bool has_start, has_stop;
+} tp__ix;
+/* Parse "..., -2:, None, ::2, 3"; the count, or -1 and EVALUE with the text and the place. */
+int tp__index_parse(const char *text, tp__ix out[], int max);
+/* Resolve start:stop:step against a size as Python does; the number of elements; EVALUE for step < 1. */
+int64_t tp__slice_resolve(const tp__ix *ix, int64_t size, int64_t *start);
+
+/* ---- sig.c: a signature is shape rule, documentation and error message ---- */
+/* "x[..., M, K] w[..., K, N] -> [..., M, N]". Unifies with the shapes (NULL or TP_NONE: absent, for an
+ * operand marked '?'); fills *out; a size only on the right is -1 in *out, for the op to fill in.
+ * Compiled at first use; the text is used again only to word an error. */
+typedef struct tp__sig {
+    const char *text;
+    struct tp__sig_code *_Atomic code;
+} tp__sig;
+#define TP__SIG(text) {text, NULL}
+bool tp__sig_infer(const char *what, tp__sig *sig, tp_tensor *const *in, int nin, tp_shape *out);
+
+/* ---- tensor.c: in-place bookkeeping ---- */
+static inline uint32_t tp__version(const tp_tensor *x) {
+    return atomic_load_explicit(&x->st->version, memory_order_relaxed);
+}
+static inline void tp__touch(tp_tensor *x) {
+    atomic_fetch_add_explicit(&x->st->version, 1, memory_order_relaxed);
+}
+
+#endif
