@@ -82,6 +82,37 @@ const char *tpt_source(const char *name) {
     return path;
 }
 
+static const char *find_python(const char *module) {
+    const char *const places[] = {getenv("TAPER_PYTHON"), "python3", "/usr/bin/python3"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        char command[PATH_LENGTH];
+        if (!places[i]) continue;
+        snprintf(command, sizeof command, "'%s' -c 'import %s' >/dev/null 2>&1", places[i], module);
+        if (system(command) == 0) return places[i];
+    }
+    return NULL;
+}
+
+FILE *tpt_python(const char *module, const char *script) {
+    const char *python = find_python(module);
+    if (!python) {
+        char what[64];
+        snprintf(what, sizeof what, "Python with %s", module);
+        tpt_skip(what);
+        return NULL; /* not reached */
+    }
+    char command[PATH_LENGTH];
+    snprintf(command, sizeof command, "'%s' '%s/%s'", python, TAPER_SOURCE_DIR, script);
+    FILE *f = popen(command, "r");
+    if (!f) fail_msg("cannot run %s", command);
+    return f;
+}
+
+void tpt_python_end(FILE *f) {
+    const int status = pclose(f);
+    if (status != 0) fail_msg("the Python script failed with status %d", status);
+}
+
 const char *tpt_tmpdir(void) {
     if (tmpdir[0]) return tmpdir;
     const char *base = getenv("TMPDIR");
