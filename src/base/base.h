@@ -109,6 +109,14 @@ double tp__os_now(void); /* monotonic seconds */
 /* Whole file into one malloc-like block (tp__mfree it), with a NUL behind the last byte. EIO names
  * path and reason. A file larger than `limit` bytes is EFORMAT (0: no limit). */
 void *tp__os_read_file(const char *path, size_t limit, size_t *size);
+/* The same into a buffer that is used again and again: it grows, and keeps its room on failure. Zero it
+ * first. For thousands of small files. */
+typedef struct tp__os_buffer {
+    char *data;
+    size_t size, cap;
+} tp__os_buffer;
+tp_status tp__os_read_buffer(const char *path, size_t limit, tp__os_buffer *b);
+void tp__os_buffer_free(tp__os_buffer *b);
 /* Write atomically: temporary file beside `path`, fsync, rename, fsync of the folder. The writer is
  * called once; false from it means failure (errno or a pending error tells). Nothing is left behind
  * on failure, and an old `path` stays as it was. */
