@@ -1,5 +1,6 @@
 # Every tests/test_*.c (cmocka, with the library's internals), every tests/*.bats (the programs on
-# PATH) and every example is a ctest case. Everything speaks TAP, so that scripts/test can count cases.
+# PATH), every example and every C block of the docs is tested by ctest. All speak TAP, so that
+# scripts/test can count cases. Tests of the shipped whole (label `package`) have no sanitized form.
 enable_testing()
 enable_language(CXX)
 set(CMAKE_CXX_STANDARD 17)
@@ -10,7 +11,13 @@ if(NOT CMOCKA_FOUND OR NOT BATS)
     message(FATAL_ERROR "The tests need cmocka and bats: `scripts/bootstrap --test` installs them, "
                         "-DTAPER_TESTS=OFF builds without tests.")
 endif()
-set(assertions_on -UNDEBUG)
+
+set(test_environment TAPER_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR} TAPER_BUILD_DIR=${CMAKE_BINARY_DIR}
+                     CMOCKA_MESSAGE_OUTPUT=TAP)
+function(taper_test name label) # command...
+    add_test(NAME ${name} COMMAND ${ARGN})
+    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300 ENVIRONMENT "${test_environment}")
+endfunction()
 
 file(GLOB support CONFIGURE_DEPENDS tests/support.c)
 file(GLOB sources CONFIGURE_DEPENDS tests/test_*.c)
@@ -19,32 +26,47 @@ foreach(source ${sources})
     add_executable(${name} ${source} ${support})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_compile_definitions(${name} PRIVATE TAPER_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
-    target_compile_options(${name} PRIVATE ${assertions_on})
+    target_compile_options(${name} PRIVATE -UNDEBUG)
     target_include_directories(${name} PRIVATE tests)
     target_link_libraries(${name} PRIVATE taper-flags taper-static PkgConfig::CMOCKA)
-    add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES ENVIRONMENT CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT 300)
+    taper_test(${name} unit ${name})
     file(STRINGS ${source} injects REGEX "tp__alloc_fail_at")
     if(injects)
-        set_tests_properties(${name} PROPERTIES LABELS oom)
+        set_tests_properties(${name} PROPERTIES LABELS "unit;oom")
     endif()
 endforeach()
 
+# The built programs come first on PATH.
+function(taper_bats script label)
+    get_filename_component(name ${script} NAME_WE)
+    taper_test(${name} ${label} sh -c "PATH=$1:$PATH exec $2 --tap $3" sh ${CMAKE_BINARY_DIR} ${BATS} ${script})
+endfunction()
 file(GLOB scripts CONFIGURE_DEPENDS tests/*.bats)
 foreach(script ${scripts})
-    get_filename_component(name ${script} NAME_WE)
-    add_test(NAME ${name} COMMAND sh -c "PATH=\"$1:$PATH\" exec \"$2\" --tap \"$3\"" sh
-                                  ${CMAKE_BINARY_DIR} ${BATS} ${script})
-    set_tests_properties(${name} PROPERTIES LABELS bats TIMEOUT 300 ENVIRONMENT
-        "TAPER_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR};TAPER_BUILD_DIR=${CMAKE_BINARY_DIR}")
+    taper_bats(${script} cli)
 endforeach()
 
+# An example is compiled as its reader would; one with an expected output beside it is run.
 file(GLOB sources CONFIGURE_DEPENDS examples/*.c examples/*.cpp)
 foreach(source ${sources})
     get_filename_component(name ${source} NAME_WE)
     add_executable(example-${name} ${source})
     set_target_properties(example-${name} PROPERTIES OUTPUT_NAME ${name}
                           RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/examples)
-    target_compile_options(example-${name} PRIVATE -Wall -Wextra -Wpedantic -Werror ${assertions_on})
+    target_compile_options(example-${name} PRIVATE -Wall -Wextra -Wpedantic -Werror -UNDEBUG)
     target_link_libraries(example-${name} PRIVATE taper m)
+    file(GLOB expected CONFIGURE_DEPENDS examples/${name}.txt)
+    if(expected)
+        taper_test(example-${name} example ${CMAKE_CURRENT_SOURCE_DIR}/tests/example
+                   $<TARGET_FILE:example-${name}> ${expected})
+    endif()
 endforeach()
+
+if(NOT TAPER_SANITIZE)
+    file(GLOB scripts CONFIGURE_DEPENDS tests/package/*.bats)
+    foreach(script ${scripts})
+        taper_bats(${script} package)
+    endforeach()
+    taper_test(pages package ${CMAKE_CURRENT_SOURCE_DIR}/tests/docs.py ${CMAKE_BINARY_DIR})
+    set_tests_properties(pages PROPERTIES TIMEOUT 600)
+endif()

@@ -1,0 +1,137 @@
+# tests/docs.py runs the blocks of a page, and finds each way in which a page can be wrong.
+load ../support
+
+page() { cat >"$BATS_TEST_TMPDIR/page.md"; }
+docs() { run "$TAPER_SOURCE_DIR/tests/docs.py" "$TAPER_BUILD_DIR" "$BATS_TEST_TMPDIR/page.md" "$@"; echo "$output"; }
+complains() { docs; [ "$status" = 1 ]; [[ $output == *"not ok 1"*"$1"* ]]; }
+
+whole_program() { # what the page says it prints
+    page <<END
+\`\`\`c
+#include <stdio.h>
+int main(void) {
+    puts("one");
+    fputs("two\n", stderr);
+    puts("three");
+}
+\`\`\`
+It prints
+
+\`\`\`text
+$1
+\`\`\`
+END
+}
+
+@test "a program and its output" { whole_program $'one\ntwo\nthree'; docs; [ "$status" = 0 ]; }
+@test "another output is found" { whole_program $'one\nthree'; complains "printed"; }
+@test "wildcards stand for text and for lines" { whole_program $'o…e\n⋮'; docs; [ "$status" = 0 ]; }
+@test "three dots are three dots" { whole_program $'one\n...\nthree'; complains "printed"; }
+
+@test "pieces share declarations and variables, and each has its own output" {
+    page <<'END'
+<!-- c: sum top
+#include <math.h>
+-->
+<!-- c: sum -->
+```c
+double x = sqrt(4);
+printf("%g\n", x);
+```
+```text
+2
+```
+<!-- c: sum top -->
+```c
+static double twice(double a) { return 2 * a; }
+```
+<!-- c: other -->
+```c
+puts(tp_status_text(TP_OK));
+```
+  1. Indented in a list:
+
+     <!-- c: sum -->
+     ```c
+     printf("%g\n", twice(x));
+     ```
+     ```text
+     4
+     ```
+END
+    docs
+    [ "$status" = 0 ]
+    [ "${lines[0]}" = 1..2 ]
+}
+
+@test "an output that belongs to another piece is found" {
+    page <<'END'
+<!-- c: a -->
+```c
+puts("one");
+```
+```text
+one
+two
+```
+<!-- c: a -->
+```c
+puts("two");
+```
+END
+    complains "the page says"
+}
+
+@test "a block that does not compile is named by page and line" {
+    page <<'END'
+Some words.
+
+<!-- c: a -->
+```c
+int good = 1;
+bad;
+```
+END
+    complains "page.md:6"
+}
+
+@test "a piece without a name is found" { page <<<$'```c\nputs("x");\n```'; complains "needs '<!-- c: NAME -->'"; }
+@test "a name that stands before no block is found" { page <<<$'<!-- c: a -->\nwords'; complains "right before its block"; }
+@test "an unknown option is found" { page <<<$'<!-- c: a nedes=x -->\n```c\n;\n```'; complains "what does 'nedes=x' mean"; }
+
+@test "an unclosed block is found" {
+    page <<<$'```c\nputs("x");'
+    complains "not closed"
+}
+
+@test "a failing program is found, unless the page says so" {
+    page <<<$'<!-- c: a -->\n```c\nreturn 3;\n```'
+    complains "main() returned 3, not 0"
+    page <<<$'<!-- c: a fails=3 -->\n```c\nreturn 3;\n```'
+    docs
+    [ "$status" = 0 ]
+}
+
+@test "a piece that is never reached is found" {
+    page <<<$'<!-- c: a -->\n```c\nreturn 0;\n```\n<!-- c: a -->\n```c\nputs("x");\n```\n```text\nx\n```'
+    complains "the block did not run"
+}
+
+@test "data that is absent skips the program, or fails it where it is required" {
+    page <<<$'<!-- c: a needs=no-such-data.tgz -->\n```c\n;\n```'
+    TAPER_REQUIRE_ORACLE=0 docs
+    [ "$status" = 0 ]
+    [[ $output == *"# skip (missing: no-such-data.tgz)"* ]]
+    TAPER_REQUIRE_ORACLE=1 complains "no-such-data.tgz is required"
+}
+
+@test "a file that is not made is found; a rewrite takes outputs and files over" {
+    page <<<$'<!-- c: a makes=a.svg -->\n```c\nputs("new");\n```\n```text\nold\n```'
+    complains "a.svg was not made"
+    page <<<$'<!-- c: a makes=a.svg -->\n```c\nputs("new");\nFILE *f = fopen("a.svg", "w");\nputs("x");\nfputs("<svg/>", f);\nfclose(f);\n```\n```text\nold\n```'
+    TAPER_GOLDEN=rewrite docs
+    [ "$status" = 0 ]
+    [ "$(cat "$BATS_TEST_TMPDIR/a.svg")" = "<svg/>" ]
+    docs
+    [ "$status" = 0 ]
+}
