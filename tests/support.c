@@ -34,7 +34,8 @@ int tpt_begin(void **state) {
 
 static bool same_count(const char *what, int64_t before, int64_t now) {
     if (before == now) return true;
-    print_error("leak: %lld %s alive, %lld before the test\n", (long long)now, what, (long long)before);
+    print_error("leak: %lld %s alive, %lld before the test\n", (long long)now, what,
+                (long long)before);
     return false;
 }
 
@@ -172,44 +173,46 @@ static bool is_close(double got, double want, double rtol, double atol) {
     return fabs(got - want) <= atol + rtol * fabs(want);
 }
 
-static void not_close(int64_t i, double got, double want, double rtol, double atol, const char *file,
-                      int line) {
-    print_error("[%lld] is %.9g, expected %.9g: off by %.3g, allowed %.3g\n", (long long)i, got, want,
-                fabs(got - want), atol + rtol * fabs(want));
+static void not_close(int64_t i, double got, double want, double rtol, double atol,
+                      const char *file, int line) {
+    print_error("[%lld] is %.9g, expected %.9g: off by %.3g, allowed %.3g\n", (long long)i, got,
+                want, fabs(got - want), atol + rtol * fabs(want));
     _fail(file, line);
 }
 
-static void too_far(int64_t i, double got, double want, int64_t is, int64_t allowed, const char *file,
-                    int line) {
-    print_error("[%lld] is %.17g, expected %.17g: %lld ulp apart, allowed %lld\n", (long long)i, got, want,
-                (long long)is, (long long)allowed);
+static void too_far(int64_t i, double got, double want, int64_t is, int64_t allowed,
+                    const char *file, int line) {
+    print_error("[%lld] is %.17g, expected %.17g: %lld ulp apart, allowed %lld\n", (long long)i,
+                got, want, (long long)is, (long long)allowed);
     _fail(file, line);
 }
 
-void tpt__close_f32(const float *got, const float *want, int64_t n, double rtol, double atol, const char *file,
-                    int line) {
+void tpt__close_f32(const float *got, const float *want, int64_t n, double rtol, double atol,
+                    const char *file, int line) {
     for (int64_t i = 0; i < n; i++) {
-        if (!is_close(got[i], want[i], rtol, atol)) not_close(i, got[i], want[i], rtol, atol, file, line);
+        if (is_close(got[i], want[i], rtol, atol)) continue;
+        not_close(i, got[i], want[i], rtol, atol, file, line);
     }
 }
 
 void tpt__close_f64(const double *got, const double *want, int64_t n, double rtol, double atol,
                     const char *file, int line) {
     for (int64_t i = 0; i < n; i++) {
-        if (!is_close(got[i], want[i], rtol, atol)) not_close(i, got[i], want[i], rtol, atol, file, line);
+        if (is_close(got[i], want[i], rtol, atol)) continue;
+        not_close(i, got[i], want[i], rtol, atol, file, line);
     }
 }
 
-void tpt__within_ulp_f32(const float *got, const float *want, int64_t n, int64_t ulp, const char *file,
-                         int line) {
+void tpt__within_ulp_f32(const float *got, const float *want, int64_t n, int64_t ulp,
+                         const char *file, int line) {
     for (int64_t i = 0; i < n; i++) {
         const int64_t is = tpt_ulp_f32(got[i], want[i]);
         if (is > ulp) too_far(i, got[i], want[i], is, ulp, file, line);
     }
 }
 
-void tpt__within_ulp_f64(const double *got, const double *want, int64_t n, int64_t ulp, const char *file,
-                         int line) {
+void tpt__within_ulp_f64(const double *got, const double *want, int64_t n, int64_t ulp,
+                         const char *file, int line) {
     for (int64_t i = 0; i < n; i++) {
         const int64_t is = tpt_ulp_f64(got[i], want[i]);
         if (is > ulp) too_far(i, got[i], want[i], is, ulp, file, line);

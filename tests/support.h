@@ -1,9 +1,8 @@
 /* tests/support.h -- what every cmocka test shares: data files, skips by name, leak checks, and
  * comparisons of floats that say where and by how much they differ.
  *
- * Give tpt_begin as the setup and tpt_end as the teardown of every test:
- *     #define T(f) cmocka_unit_test_setup_teardown(f, tpt_begin, tpt_end)
- * tpt_end fails the test if an error is still pending or if anything that the test made is alive. */
+ * List tests as TPT(function): it has tpt_begin as setup and tpt_end as teardown, which fails the test
+ * if an error is still pending or anything that the test made is alive. */
 #ifndef TAPER_TESTS_SUPPORT_H
 #define TAPER_TESTS_SUPPORT_H
 #include <setjmp.h>
@@ -31,9 +30,10 @@ const char *tpt_data(const char *name);
 const char *tpt_source(const char *name);
 /* A fresh empty folder for this test's files, removed by tpt_end with all that is in it. */
 const char *tpt_tmpdir(void);
-/* The output of `python3 SCRIPT`, a file of the source tree, run by a Python that can import `module`
- * ("torch"); close it with tpt_python_end, which fails the test if the script failed. Where there is no
- * such Python ($TAPER_PYTHON, python3, /usr/bin/python3) the test is skipped as by tpt_skip. */
+/* The output of `python3 SCRIPT`, a file of the source tree, run by a Python that can import
+ * `module` ("torch"); close it with tpt_python_end, which fails the test if the script failed. Where
+ * there is no such Python ($TAPER_PYTHON, python3, /usr/bin/python3) the test is skipped as by
+ * tpt_skip. */
 FILE *tpt_python(const char *module, const char *script);
 void tpt_python_end(FILE *f);
 /* Skip the calling test because `what` is missing (fails if TAPER_REQUIRE_ORACLE=1). */
@@ -52,20 +52,24 @@ int64_t tpt_ulp_f64(double a, double b);
 
 /* Elementwise comparisons; the failure names the first bad index, both values and the bound.
  * close: |got - want| <= atol + rtol |want|, NaN equals NaN. */
-#define tpt_close_f32(got, want, n, rtol, atol) tpt__close_f32(got, want, n, rtol, atol, __FILE__, __LINE__)
-#define tpt_close_f64(got, want, n, rtol, atol) tpt__close_f64(got, want, n, rtol, atol, __FILE__, __LINE__)
-#define tpt_within_ulp_f32(got, want, n, ulp) tpt__within_ulp_f32(got, want, n, ulp, __FILE__, __LINE__)
-#define tpt_within_ulp_f64(got, want, n, ulp) tpt__within_ulp_f64(got, want, n, ulp, __FILE__, __LINE__)
+#define tpt_close_f32(got, want, n, rtol, atol) \
+    tpt__close_f32(got, want, n, rtol, atol, __FILE__, __LINE__)
+#define tpt_close_f64(got, want, n, rtol, atol) \
+    tpt__close_f64(got, want, n, rtol, atol, __FILE__, __LINE__)
+#define tpt_within_ulp_f32(got, want, n, ulp) \
+    tpt__within_ulp_f32(got, want, n, ulp, __FILE__, __LINE__)
+#define tpt_within_ulp_f64(got, want, n, ulp) \
+    tpt__within_ulp_f64(got, want, n, ulp, __FILE__, __LINE__)
 /* The same bytes. */
 #define tpt_same_bits(got, want, bytes) tpt__same_bits(got, want, bytes, __FILE__, __LINE__)
-void tpt__close_f32(const float *got, const float *want, int64_t n, double rtol, double atol, const char *file,
-                    int line);
+void tpt__close_f32(const float *got, const float *want, int64_t n, double rtol, double atol,
+                    const char *file, int line);
 void tpt__close_f64(const double *got, const double *want, int64_t n, double rtol, double atol,
                     const char *file, int line);
-void tpt__within_ulp_f32(const float *got, const float *want, int64_t n, int64_t ulp, const char *file,
-                         int line);
-void tpt__within_ulp_f64(const double *got, const double *want, int64_t n, int64_t ulp, const char *file,
-                         int line);
+void tpt__within_ulp_f32(const float *got, const float *want, int64_t n, int64_t ulp,
+                         const char *file, int line);
+void tpt__within_ulp_f64(const double *got, const double *want, int64_t n, int64_t ulp,
+                         const char *file, int line);
 void tpt__same_bits(const void *got, const void *want, size_t bytes, const char *file, int line);
 
 #endif
