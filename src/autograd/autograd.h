@@ -1,8 +1,8 @@
 /* autograd.h -- the one door every op passes, and the tape behind it. */
 #ifndef TAPER_SRC_AUTOGRAD_H
 #define TAPER_SRC_AUTOGRAD_H
-#include "taper/autograd.h"
 #include "tensor/tensor.h"
+#include "taper/autograd.h"
 
 /* Which values a backward reads; a change of them in place before it is an error. */
 #define TP__SAVE_IN(i) (1u << (i))
@@ -44,9 +44,6 @@ tp_tensor *tp__apply_named(tp__call *c, const char *grad_fn);
 /* EGRAD unless x may be written in place here: not recorded, no leaf under recording. */
 bool tp__may_write(const char *what, const tp_tensor *x);
 
-/* Sum g down to the shape of x (un-broadcasting), converted to x's dtype. */
-tp_tensor *tp__sum_to(tp_tensor *g, const tp_shape *shape);
-
 /* The tape of this thread, for the graph printer and the tests. */
 typedef struct tp__node {
     tp__call call;
@@ -58,9 +55,10 @@ typedef struct tp__node {
     tp_tensor *grad; /* of call.out, while a backward runs */
     struct tp__node *prev, *next;
     uint32_t out_version;
-    int nin;
-    /* nin inputs, then nin versions, follow */
+    uint32_t *version; /* of the inputs when they were saved */
+    tp_tensor *in[];   /* call.in points here; the versions stand behind */
 } tp__node;
 int64_t tp__tape_length(void);
+tp__node *tp__tape_last(void); /* the newest; they are linked by prev */
 
 #endif

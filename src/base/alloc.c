@@ -235,8 +235,8 @@ void tp__alloc_thread_end(void) {
     listed = false;
 }
 
-/* Runs after scope.c's destructor would, whichever order: leave nothing for leak checkers. */
-__attribute__((destructor)) static void end_of_process(void) {
+/* Priority 101 runs after every other destructor of the library: leave nothing for leak checkers. */
+__attribute__((destructor(101))) static void end_of_process(void) {
     tp__alloc_thread_end();
     drop_shared();
 }

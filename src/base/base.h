@@ -4,7 +4,9 @@
  * process-wide state of taper. */
 #ifndef TAPER_SRC_BASE_H
 #define TAPER_SRC_BASE_H
-#define TAPER_PLAIN /* inside the library every call is the plain function */
+#ifndef TAPER_PLAIN
+#define TAPER_PLAIN /* inside the library every call is the plain function: include this header first */
+#endif
 #include "taper/base.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -35,6 +37,8 @@ typedef void (*tp__release_fn)(void *ptr);
 /* The innermost scope will call release(ptr) when it ends. On ENOMEM it calls it at once and
  * returns false with the error set. */
 bool tp__scope_push(tp__release_fn release, void *ptr);
+/* Release ptr now if it is among the newest few entries of the innermost scope: for temporaries. */
+bool tp__scope_drop(void *ptr);
 /* Every entry of `s` and of the scopes inside it for which moves() is true goes to the parent of `s`
  * when `s` ends, instead of being released. */
 tp_status tp__scope_escape(tp_scope s, bool (*moves)(tp__release_fn release, void *ptr));

@@ -79,6 +79,19 @@ bool tp__scope_push(tp__release_fn release, void *ptr) {
     return true;
 }
 
+bool tp__scope_drop(void *ptr) {
+    const int64_t oldest = S.n > 8 ? S.n - 8 : 0;
+    for (int64_t i = S.n - 1; i >= oldest && (!S.depth || i >= S.f[S.depth].mark); i--) {
+        const entry e = S.e[i];
+        if (e.ptr != ptr) continue;
+        memmove(S.e + i, S.e + i + 1, (size_t)(S.n - i - 1) * sizeof *S.e);
+        S.n--;
+        e.release(e.ptr);
+        return true;
+    }
+    return false;
+}
+
 static tp_scope begin(bool grad) {
     if (!ensure_root()) return (tp_scope){0, 0};
     if (S.depth + 1 == S.fcap) {

@@ -48,10 +48,9 @@ tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const in
 tp_tensor *tp__wrap(void *data, const tp_shape *shape, tp_dtype dtype);
 static inline tp_tensor *tp__ref(tp_tensor *x) { x->refs++; return x; }
 void tp__unref(tp_tensor *x);
-/* Let the scope give up its reference now (the tensor must be the newest entry or it stays). */
+void tp__tensor_release(void *x); /* tp__unref as a scope's release function */
 bool tp__contiguous_p(const tp_tensor *x);
 tp_shape tp__shape(const tp_tensor *x);
-/* A hook that autograd sets once, to drop a handle's node pointer; see apply.c. */
 
 /* ---- shape.c ---- */
 enum { TP__SHAPE_TEXT = 200 };
@@ -89,6 +88,14 @@ tp_tensor *tp__clone(const tp_tensor *x); /* contiguous copy */
 void tp__fill(tp_tensor *x, double v);
 void tp__fill_int(tp_tensor *x, int64_t v);
 
+/* ---- fold.c: reductions over any set of axes ---- */
+tp_tensor *tp__fold(const char *what, tp__red_op op, tp_tensor *x, uint32_t axes, bool keepdim);
+/* sum of (x - mean)^2 over the axes, with the means in float64; x is floating. */
+tp_tensor *tp__fold_sqdev(const char *what, tp_tensor *x, uint32_t axes, bool keepdim);
+int64_t tp__count_axes(const tp_tensor *x, uint32_t axes); /* elements that go into one result */
+/* Sum x down to a shape that broadcasts to x's; x itself if it has that shape. */
+tp_tensor *tp__sum_to(tp_tensor *x, const tp_shape *shape);
+
 /* ---- index.c: Python's slices ---- */
 typedef enum { TP__IX_INT, TP__IX_SLICE, TP__IX_NEW, TP__IX_ELLIPSIS } tp__ix_kind;
 typedef struct tp__ix {
@@ -111,6 +118,9 @@ typedef struct tp__sig {
 } tp__sig;
 #define TP__SIG(text) {text, NULL}
 bool tp__sig_infer(const char *what, tp__sig *sig, tp_tensor *const *in, int nin, tp_shape *out);
+
+/* Release a temporary before its scope ends (no-op unless it is one of the newest entries). */
+static inline void tp__drop(tp_tensor *x) { tp__scope_drop(x); }
 
 /* ---- tensor.c: in-place bookkeeping ---- */
 static inline uint32_t tp__version(const tp_tensor *x) {

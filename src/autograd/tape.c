@@ -1,0 +1,240 @@
+/* tape.c -- recording, walking and forgetting.
+ *
+ * Nodes are entries of scopes, linked in the order in which they were made, which is a topological
+ * order: backward is one loop against it. Everything that all ops share is here and only here: checking
+ * that saved values are unchanged, un-broadcasting, converting, adding up. */
+#include "autograd/tape.h"
+#include <string.h>
+
+static _Thread_local struct {
+    tp__node *last;
+    int64_t length;
+    uint64_t marks; /* a fresh number for each walk */
+} tape;
+
+tp__node *tp__tape_last(void) {
+    return tape.last;
+}
+int64_t tp__tape_length(void) {
+    return tape.length;
+}
+
+/* ---- recording --------------------------------------------------------------------------------------- */
+
+static size_t node_bytes(int nin) {
+    return sizeof(tp__node) + (size_t)nin * (sizeof(tp_tensor *) + sizeof(uint32_t));
+}
+
+static void forget(tp_tensor *x) {
+    x->node = NULL;
+    x->grad_fn = NULL;
+    x->requires_grad = x->retain_grad = false;
+}
+
+/* A scope lets go of a node: its result, if anybody still holds it, is a constant from now on. */
+static void node_release(void *p) {
+    tp__node *n = p;
+    if (n->prev) n->prev->next = n->next;
+    if (n->next) n->next->prev = n->prev;
+    else tape.last = n->prev;
+    tape.length--;
+    forget(n->call.out);
+    for (int i = 0; i < n->call.nin; i++) tp__unref(n->in[i]);
+    for (int i = 0; i < 2; i++)
+        if (n->call.extra[i]) tp__unref(n->call.extra[i]);
+    if (n->grad) tp__unref(n->grad);
+    tp__unref(n->call.out);
+    tp__live_add(TP__LIVE_NODES, -1);
+    tp__free(n, node_bytes(n->call.nin));
+}
+
+static void hold(tp__node *n, const tp__call *c) {
+    n->version = (uint32_t *)(void *)(n->in + c->nin);
+    for (int i = 0; i < c->nin; i++) {
+        n->in[i] = tp__ref(c->in[i]);
+        n->version[i] = tp__version(c->in[i]);
+    }
+    for (int i = 0; i < 2; i++)
+        if (c->extra[i]) tp__ref(c->extra[i]);
+    tp__ref(c->out);
+    n->out_version = tp__version(c->out);
+}
+
+tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn) {
+    tp__node *n = tp__alloc(node_bytes(c->nin));
+    if (!n) return NULL;
+    n->call = *c;
+    n->call.in = n->in;
+    n->grad_fn = grad_fn;
+    n->file = NULL;
+    n->line = 0;
+    n->freed = false;
+    n->mark = 0;
+    n->grad = NULL;
+    hold(n, c);
+    n->prev = tape.last;
+    n->next = NULL;
+    if (n->prev) n->prev->next = n;
+    tape.last = n;
+    tape.length++;
+    tp__live_add(TP__LIVE_NODES, 1);
+    c->out->node = n;
+    c->out->grad_fn = grad_fn;
+    c->out->requires_grad = true;
+    return tp__scope_push(node_release, n) ? c->out : NULL;
+}
+
+/* ---- walking backwards ------------------------------------------------------------------------------- */
+
+static const char *call_name(const tp__node *n) {
+    return strcmp(n->call.op->name, "apply") ? n->call.op->name : n->grad_fn;
+}
+
+/* "backward of mul (train.c:41): " in front of the pending error. */
+static void blame(const tp__node *n) {
+    const char *slash = n->file ? strrchr(n->file, '/') : NULL;
+    if (n->file) tp_error_prefix("backward of %s (%s:%d)", call_name(n), slash ? slash + 1 : n->file, n->line);
+    else tp_error_prefix("backward of %s", call_name(n));
+}
+
+static bool unchanged(const tp__node *n) {
+    bool same = !(n->call.op->saves & TP__SAVE_OUT) || n->out_version == tp__version(n->call.out);
+    for (int i = 0; i < n->call.nin && i < 30; i++)
+        if (n->call.op->saves & TP__SAVE_IN(i)) same &= n->version[i] == tp__version(n->in[i]);
+    if (!same) tp_error_set(TP_EGRAD, "a value that it needs was changed in place since the forward");
+    return same;
+}
+
+/* May the tape keep g's storage as the gradient itself, without a copy? */
+static bool is_fresh(const tp_tensor *g, const tp__node *from) {
+    return g != from->grad && g->refs == 1 && !g->kept && atomic_load(&g->st->refs) == 1 && tp__contiguous_p(g);
+}
+
+static tp_tensor *add(tp_tensor *a, tp_tensor *b, tp_tensor *out) {
+    const tp_shape s = tp__shape(a);
+    if (!out) out = tp__new("backward", &s, (tp_dtype)a->dtype);
+    if (out)
+        tp__iterate(tp__pw_forward(TP__PW_add, (tp_dtype)a->dtype), &s, (tp_tensor *[]){out, a, b}, 3, 0, 0);
+    return out;
+}
+
+/* *slot += g, where *slot may be empty. A leaf's gradient gets storage of its own. */
+static bool accumulate(tp_tensor **slot, tp_tensor *g, const tp__node *from, bool leaf) {
+    tp_tensor *old = *slot;
+    if (!old) {
+        if (leaf && !is_fresh(g, from)) g = tp__clone(g);
+        if (!g) return false;
+        *slot = tp__ref(g);
+        return true;
+    }
+    const bool ours = old->refs == 1 && atomic_load(&old->st->refs) == 1 && tp__contiguous_p(old);
+    tp_tensor *sum = add(old, g, ours || leaf ? old : NULL);
+    if (!sum) return false;
+    if (sum == old) {
+        tp__touch(old);
+        return true;
+    }
+    *slot = tp__ref(sum);
+    tp__unref(old);
+    return true;
+}
+
+static bool give(tp__node *n, tp_tensor *x, tp_tensor *g) {
+    const tp_shape s = tp__shape(x);
+    if (x->node && x->node->freed)
+        return tp_error_set(TP_EGRAD, "an earlier backward went through its input and freed the tape there; "
+                            "run the forward again"), false;
+    tp_shape joined, have = tp__shape(g);
+    if (!tp__broadcast("gradient", &s, &have, &joined) || !tp__shape_equal(&joined, &have)) {
+        char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
+        return tp_error_set(TP_ESHAPE, "it gave a gradient %s for an input %s", tp__shape_text(&have, ta),
+                            tp__shape_text(&s, tb)), false;
+    }
+    g = tp__sum_to(g, &s);
+    if (g) g = tp__to(g, (tp_dtype)x->dtype);
+    return g && accumulate(x->node ? &x->node->grad : &x->grad, g, n, !x->node);
+}
+
+/* Push n's gradient to its inputs. */
+static bool step(tp__node *n) {
+    if (n->freed)
+        return tp_error_set(TP_EGRAD, "an earlier backward went through it and freed the tape; run the forward again"),
+               false;
+    if (!unchanged(n)) return false;
+    for (int i = 0; i < n->call.nin; i++) {
+        if (!n->in[i]->requires_grad) continue;
+        tp_tensor *g = n->call.op->backward(&n->call, n->grad, i);
+        if (!g || !give(n, n->in[i], g)) return false;
+    }
+    if (n->call.out->retain_grad && !accumulate(&n->call.out->grad, n->grad, n, true)) return false;
+    return true;
+}
+
+static bool walk(tp__node *from) {
+    bool ok = true;
+    for (tp__node *n = from; n; n = n->prev) {
+        if (!n->grad) continue;
+        if (ok) {
+            const tp_scope s = tp_scope_begin();
+            ok = step(n);
+            if (!ok) blame(n);
+            tp_scope_end(s);
+            n->freed = true;
+        }
+        tp__unref(n->grad);
+        n->grad = NULL;
+    }
+    return ok;
+}
+
+tp_status tp_backward_from(tp_tensor *loss, tp_tensor *g) {
+    if (!loss || !g) return tp__error_null("backward");
+    if (!loss->requires_grad)
+        return tp_error_set(TP_EGRAD, "backward: no tensor that requires a gradient leads to this one");
+    const tp_shape a = tp__shape(loss), b = tp__shape(g);
+    char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
+    if (!tp__shape_equal(&a, &b))
+        return tp_error_set(TP_ESHAPE, "backward: the tensor is %s but its gradient %s", tp__shape_text(&a, ta),
+                            tp__shape_text(&b, tb));
+    const tp_scope s = tp_scope_no_grad();
+    tp__node start = {.grad = NULL}; /* stands for the caller where loss is itself a leaf */
+    g = tp__to(g, (tp_dtype)loss->dtype);
+    bool ok = g && accumulate(loss->node ? &loss->node->grad : &loss->grad, g, &start, !loss->node);
+    if (ok && loss->node) ok = walk(loss->node);
+    tp_scope_end(s);
+    return ok ? TP_OK : tp_error_code();
+}
+
+tp_status tp_backward(tp_tensor *loss) {
+    if (!loss) return tp__error_null("backward");
+    const tp_shape shape = tp__shape(loss);
+    char text[TP__SHAPE_TEXT];
+    if (loss->numel != 1)
+        return tp_error_set(TP_ESHAPE, "backward: the tensor is %s; only a single number has a gradient by itself "
+                            "(take its tp_sum or tp_mean)", tp__shape_text(&shape, text));
+    const tp_scope s = tp_scope_no_grad();
+    tp_tensor *one = tp_full(shape, 1, (tp_dtype)loss->dtype);
+    const tp_status r = tp_backward_from(loss, one);
+    tp_scope_end(s);
+    return r;
+}
+
+/* ---- moving out of a scope ----------------------------------------------------------------------------- */
+
+static bool is_marked(tp__release_fn release, void *ptr) {
+    if (release == tp__tensor_release) return ((tp_tensor *)ptr)->mark == tape.marks;
+    return release == node_release && ((tp__node *)ptr)->mark == tape.marks;
+}
+
+tp_tensor *tp_scope_escape(tp_scope s, tp_tensor *t) {
+    if (!t) return tp__error_null("scope_escape"), NULL;
+    tape.marks++;
+    t->mark = tape.marks;
+    if (t->node) t->node->mark = tape.marks;
+    for (tp__node *n = t->node; n; n = n->prev) { /* its history: whatever leads to it */
+        if (n->mark != tape.marks) continue;
+        for (int i = 0; i < n->call.nin; i++)
+            if (n->in[i]->node) n->in[i]->node->mark = tape.marks;
+    }
+    return tp__scope_escape(s, is_marked) ? NULL : t;
+}

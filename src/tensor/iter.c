@@ -1,0 +1,163 @@
+/* iter.c -- strided loops: from shapes and strides to the m x n blocks that kernels take.
+ *
+ * Operands are broadcast by stride 0, axes are merged where every operand allows it, and the rest is
+ * cut into tiles by shape alone, so that threads never change a result. */
+#include "tensor/tensor.h"
+#include <string.h>
+
+typedef struct loop {
+    tp__pw_fn fn;
+    int nargs, ndim; /* ndim >= 1; the last axis is the columns, the one before it the rows */
+    int64_t dim[TP_MAX_DIM + 1];
+    int64_t stride[TP__PW_ARGS][TP_MAX_DIM + 1]; /* bytes */
+    char *ptr[TP__PW_ARGS];
+    int64_t rows_per_tile, tiles_per_row;
+    double p, q;
+} loop;
+
+/* Copy axis `from` onto axis `to`, or, if `to` is dense around it, merge the two. */
+static bool mergeable(const loop *l, int outer, int inner) {
+    for (int a = 0; a < l->nargs; a++)
+        if (l->ptr[a] && l->stride[a][outer] != l->stride[a][inner] * l->dim[inner]) return false;
+    return true;
+}
+
+static void add_axis(loop *l, const int64_t *stride, int64_t dim) {
+    const int k = l->ndim;
+    for (int a = 0; a < l->nargs; a++) l->stride[a][k] = stride[a];
+    l->dim[k] = dim;
+    if (k > 0 && mergeable(l, k - 1, k)) {
+        l->dim[k - 1] *= dim;
+        for (int a = 0; a < l->nargs; a++) l->stride[a][k - 1] = stride[a];
+        return;
+    }
+    l->ndim++;
+}
+
+static void build(loop *l, const tp_shape *shape, tp_tensor *const *args) {
+    int64_t st[TP__PW_ARGS][TP_MAX_DIM];
+    for (int a = 0; a < l->nargs; a++) {
+        if (!args[a]) continue;
+        tp__broadcast_strides(args[a], shape, st[a]);
+        l->ptr[a] = tp__ptr(args[a]);
+    }
+    for (int d = 0; d < shape->ndim; d++) {
+        if (shape->dim[d] == 1) continue;
+        int64_t bytes[TP__PW_ARGS] = {0};
+        for (int a = 0; a < l->nargs; a++)
+            if (args[a]) bytes[a] = st[a][d] * tp_dtype_size((tp_dtype)args[a]->dtype);
+        add_axis(l, bytes, shape->dim[d]);
+    }
+    if (!l->ndim) add_axis(l, (const int64_t[TP__PW_ARGS]){0}, 1);
+}
+
+/* Rows [row, row + m) of the flattened leading axes, columns [col, col + n): one call per run of rows
+ * that differ in the last row axis only. */
+static void run_rows(const loop *l, int64_t row, int64_t m, int64_t col, int64_t n) {
+    const int c = l->ndim - 1, r = l->ndim - 2;
+    const int64_t span = r >= 0 ? l->dim[r] : 1;
+    while (m > 0) {
+        const int64_t in_span = row % span, take = m < span - in_span ? m : span - in_span;
+        tp__pw_block b = {.m = take, .n = n, .p = l->p, .q = l->q};
+        for (int a = 0; a < l->nargs; a++) {
+            if (!l->ptr[a]) continue;
+            char *p = l->ptr[a] + col * l->stride[a][c];
+            if (r >= 0) p += in_span * l->stride[a][r];
+            int64_t rest = row / span;
+            for (int d = r - 1; d >= 0; d--) {
+                p += rest % l->dim[d] * l->stride[a][d];
+                rest /= l->dim[d];
+            }
+            b.ptr[a] = p;
+            b.row[a] = r >= 0 ? l->stride[a][r] : 0;
+            b.col[a] = l->stride[a][c];
+        }
+        l->fn(&b);
+        row += take;
+        m -= take;
+    }
+}
+
+static int64_t rows_of(const loop *l) {
+    int64_t rows = 1;
+    for (int d = 0; d < l->ndim - 1; d++) rows *= l->dim[d];
+    return rows;
+}
+
+static void run_tile(void *ctx, int64_t tile) {
+    const loop *l = ctx;
+    const int64_t cols = l->dim[l->ndim - 1], rows = rows_of(l);
+    if (l->tiles_per_row > 1) {
+        const int64_t col = tile % l->tiles_per_row * TP__PW_TILE, left = cols - col;
+        run_rows(l, tile / l->tiles_per_row, 1, col, left < TP__PW_TILE ? left : TP__PW_TILE);
+        return;
+    }
+    const int64_t row = tile * l->rows_per_tile, left = rows - row;
+    run_rows(l, row, left < l->rows_per_tile ? left : l->rows_per_tile, 0, cols);
+}
+
+static bool all_dense(const tp_shape *shape, tp_tensor *const *args, int nargs, int64_t numel) {
+    (void)shape;
+    for (int a = 0; a < nargs; a++)
+        if (args[a] && (args[a]->numel != numel || !tp__contiguous_p(args[a]))) return false;
+    return true;
+}
+
+void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p, double q) {
+    const int64_t numel = args[0]->numel;
+    if (!numel) return;
+    if (numel <= TP__PW_TILE && all_dense(shape, args, nargs, numel)) {
+        tp__pw_block b = {.m = 1, .n = numel, .p = p, .q = q};
+        for (int a = 0; a < nargs; a++) {
+            if (!args[a]) continue;
+            b.ptr[a] = tp__ptr(args[a]);
+            b.col[a] = tp_dtype_size((tp_dtype)args[a]->dtype);
+        }
+        fn(&b);
+        return;
+    }
+    loop l = {.fn = fn, .nargs = nargs, .p = p, .q = q};
+    build(&l, shape, args);
+    const int64_t cols = l.dim[l.ndim - 1], rows = rows_of(&l);
+    l.tiles_per_row = (cols + TP__PW_TILE - 1) / TP__PW_TILE;
+    l.rows_per_tile = cols < TP__PW_TILE ? TP__PW_TILE / cols : 1;
+    const int64_t tiles = l.tiles_per_row > 1 ? rows * l.tiles_per_row
+                                              : (rows + l.rows_per_tile - 1) / l.rows_per_tile;
+    if (tiles == 1) run_tile(&l, 0);
+    else tp__parallel(tiles, run_tile, &l);
+}
+
+void tp__copy(tp_tensor *dst, const tp_tensor *src) {
+    const tp_shape s = tp__shape(dst);
+    union { const tp_tensor *c; tp_tensor *m; } in = {src}; /* args[1] is only read */
+    tp__iterate(tp__cast((tp_dtype)dst->dtype, (tp_dtype)src->dtype), &s, (tp_tensor *[]){dst, in.m}, 2, 0, 0);
+}
+
+tp_tensor *tp__clone(const tp_tensor *x) {
+    const tp_shape s = tp__shape(x);
+    tp_tensor *y = tp__new("clone", &s, (tp_dtype)x->dtype);
+    if (y) tp__copy(y, x);
+    return y;
+}
+tp_tensor *tp__contiguous(tp_tensor *x) {
+    return tp__contiguous_p(x) ? x : tp__clone(x);
+}
+tp_tensor *tp__to(tp_tensor *x, tp_dtype dtype) {
+    if (x->dtype == dtype) return x;
+    const tp_shape s = tp__shape(x);
+    tp_tensor *y = tp__new("to", &s, dtype);
+    if (y) tp__copy(y, x);
+    return y;
+}
+
+static void fill_from(tp_tensor *x, void *value, tp_dtype dtype) {
+    tp__storage st = {.borrowed = true, .data = value};
+    const tp_tensor one = {.dtype = (uint8_t)dtype, .numel = 1, .st = &st};
+    tp__copy(x, &one);
+}
+void tp__fill(tp_tensor *x, double v) {
+    fill_from(x, &v, TP_FLOAT64);
+}
+void tp__fill_int(tp_tensor *x, int64_t v) {
+    fill_from(x, &v, TP_INT64);
+}

@@ -1,0 +1,379 @@
+/* tensor.c -- handles and storage: making, asking, keeping.
+ *
+ * A handle is fixed-size and belongs to its thread; the bytes live in a storage block that views share
+ * and whose count is atomic. Header and bytes of a storage are one allocation. */
+#include "tensor/tensor.h"
+#include <math.h>
+#include <string.h>
+
+static tp_tensor none_object;
+tp_tensor *const tp__none = &none_object;
+
+static const struct {
+    const char *name, *type;
+    int64_t size;
+} dtype_info[] = {
+    [TP_FLOAT32] = {"float32", "torch.FloatTensor", 4}, [TP_FLOAT64] = {"float64", "torch.DoubleTensor", 8},
+    [TP_INT64] = {"int64", "torch.LongTensor", 8},      [TP_UINT8] = {"uint8", "torch.ByteTensor", 1},
+    [TP_BOOL] = {"bool", "torch.BoolTensor", 1},
+};
+
+static bool is_dtype(tp_dtype d) {
+    return d >= TP_FLOAT32 && d < TP__DTYPE_COUNT;
+}
+const char *tp_dtype_name(tp_dtype d) {
+    return is_dtype(d) ? dtype_info[d].name : "no dtype";
+}
+int64_t tp_dtype_size(tp_dtype d) {
+    return is_dtype(d) ? dtype_info[d].size : -1;
+}
+
+/* ---- storage and handles ------------------------------------------------------------------------ */
+
+enum { HEADER = 64 }; /* keeps the bytes behind it aligned */
+_Static_assert(sizeof(tp__storage) <= HEADER, "the header must fit in front of the bytes");
+
+static tp__storage *storage_new(int64_t bytes) {
+    tp__storage *st = tp__alloc((size_t)bytes + HEADER);
+    if (!st) return NULL;
+    *st = (tp__storage){.bytes = bytes, .data = (char *)st + HEADER};
+    atomic_init(&st->refs, 1);
+    tp__live_add(TP__LIVE_STORAGES, 1);
+    tp__live_add(TP__LIVE_BYTES, bytes);
+    return st;
+}
+
+static void storage_unref(tp__storage *st) {
+    if (atomic_load_explicit(&st->refs, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    tp__live_add(TP__LIVE_STORAGES, -1);
+    tp__live_add(TP__LIVE_BYTES, -st->bytes);
+    tp__free(st, (size_t)(st->borrowed ? 0 : st->bytes) + HEADER);
+}
+
+void tp__unref(tp_tensor *x) {
+    if (--x->refs) return;
+    if (x->grad) tp__unref(x->grad);
+    storage_unref(x->st);
+    tp__live_add(TP__LIVE_TENSORS, -1);
+    tp__free(x, sizeof *x);
+}
+
+void tp__tensor_release(void *x) {
+    tp__unref(x);
+}
+
+/* A scoped handle that takes over one count of st. Shape and strides are the caller's to fill in. */
+static tp_tensor *handle_new(tp__storage *st, tp_dtype dtype, int ndim) {
+    tp_tensor *x = tp__alloc(sizeof *x);
+    if (!x) {
+        storage_unref(st);
+        return NULL;
+    }
+    x->refs = 1;
+    x->kept = 0;
+    x->dtype = (uint8_t)dtype;
+    x->ndim = (uint8_t)ndim;
+    x->weak = x->requires_grad = x->retain_grad = false;
+    x->offset = 0;
+    x->numel = 1;
+    x->st = st;
+    x->node = NULL;
+    x->grad_fn = NULL;
+    x->grad = NULL;
+    x->mark = 0;
+    tp__live_add(TP__LIVE_TENSORS, 1);
+    return tp__scope_push(tp__tensor_release, x) ? x : NULL;
+}
+
+static void set_contiguous(tp_tensor *x, const tp_shape *shape) {
+    int64_t n = 1;
+    for (int d = shape->ndim - 1; d >= 0; d--) {
+        x->shape[d] = shape->dim[d];
+        x->stride[d] = n;
+        n *= shape->dim[d] > 1 ? shape->dim[d] : 1;
+        x->numel *= shape->dim[d];
+    }
+}
+
+static bool check_new(const char *what, const tp_shape *shape, tp_dtype dtype, int64_t *n) {
+    char text[TP__SHAPE_TEXT];
+    if (!is_dtype(dtype)) return tp_error_set(TP_EDTYPE, "%s: %d is no dtype", what, (int)dtype), false;
+    if (shape->ndim < 0 || shape->ndim > TP_MAX_DIM)
+        return tp_error_set(TP_ESHAPE, "%s: %d dims; the most is %d", what, shape->ndim, TP_MAX_DIM), false;
+    if (!tp__numel(shape, n) || *n > INT64_MAX / 16)
+        return tp_error_set(TP_ESHAPE, "%s: shape %s has a negative size or is too large", what,
+                            tp__shape_text(shape, text)), false;
+    return true;
+}
+
+tp_tensor *tp__new(const char *what, const tp_shape *shape, tp_dtype dtype) {
+    int64_t n;
+    if (TP__UNLIKELY(!check_new(what, shape, dtype, &n))) return NULL;
+    tp__storage *st = storage_new(n * dtype_info[dtype].size);
+    if (TP__UNLIKELY(!st)) return NULL;
+    tp_tensor *x = handle_new(st, dtype, shape->ndim);
+    if (x) set_contiguous(x, shape);
+    return x;
+}
+
+tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype) {
+    tp_tensor *x = tp__new(what, shape, dtype);
+    if (x) memset(tp__ptr(x), 0, (size_t)x->st->bytes);
+    return x;
+}
+
+tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride, int64_t offset) {
+    atomic_fetch_add_explicit(&x->st->refs, 1, memory_order_relaxed);
+    tp_tensor *v = handle_new(x->st, (tp_dtype)x->dtype, ndim);
+    if (!v) return NULL;
+    for (int d = 0; d < ndim; d++) {
+        v->shape[d] = shape[d];
+        v->stride[d] = stride[d];
+        v->numel *= shape[d];
+    }
+    v->offset = offset;
+    return v;
+}
+
+tp_tensor *tp__wrap(void *data, const tp_shape *shape, tp_dtype dtype) {
+    int64_t n;
+    if (!check_new("wrap", shape, dtype, &n)) return NULL;
+    tp__storage *st = tp__alloc(HEADER);
+    if (!st) return NULL;
+    *st = (tp__storage){.borrowed = true, .data = data};
+    atomic_init(&st->refs, 1);
+    tp__live_add(TP__LIVE_STORAGES, 1);
+    tp_tensor *x = handle_new(st, dtype, shape->ndim);
+    if (x) set_contiguous(x, shape);
+    return x;
+}
+
+tp_tensor *tp_keep(tp_tensor *x) {
+    if (!x) return tp__error_null("keep"), NULL;
+    x->kept++;
+    return tp__ref(x);
+}
+
+void tp_free(tp_tensor *x) {
+    if (!x || tp__is_none(x)) return;
+    if (!x->kept) {
+        tp_error_set(TP_ESTATE, "free: this tensor belongs to a scope; only what tp_keep gave is yours to free");
+        return;
+    }
+    x->kept--;
+    tp__unref(x);
+}
+
+/* ---- making ---------------------------------------------------------------------------------------- */
+
+tp_tensor *tp_zeros(tp_shape shape, tp_dtype dtype) {
+    return tp__new_zeros("zeros", &shape, dtype);
+}
+
+tp_tensor *tp_full(tp_shape shape, double value, tp_dtype dtype) {
+    if (!tp__is_float(dtype) && value != value)
+        return tp__fail(TP_EVALUE, "full: %s cannot hold nan", tp_dtype_name(dtype));
+    tp_tensor *x = tp__new("full", &shape, dtype);
+    if (x) tp__fill(x, value);
+    return x;
+}
+tp_tensor *tp_ones(tp_shape shape, tp_dtype dtype) {
+    return tp_full(shape, 1, dtype);
+}
+tp_tensor *tp_zeros_like(const tp_tensor *x) {
+    if (!x) return tp__error_null("zeros_like"), NULL;
+    return tp_zeros(tp__shape(x), (tp_dtype)x->dtype);
+}
+tp_tensor *tp_ones_like(const tp_tensor *x) {
+    if (!x) return tp__error_null("ones_like"), NULL;
+    return tp_ones(tp__shape(x), (tp_dtype)x->dtype);
+}
+
+static void store(void *p, tp_dtype d, int64_t i, double v) {
+    switch (d) {
+    case TP_FLOAT32: ((float *)p)[i] = (float)v; break;
+    case TP_FLOAT64: ((double *)p)[i] = v; break;
+    case TP_INT64: ((int64_t *)p)[i] = (int64_t)v; break;
+    case TP_UINT8: ((uint8_t *)p)[i] = (uint8_t)(int64_t)v; break;
+    default: ((uint8_t *)p)[i] = v != 0; break;
+    }
+}
+
+tp_tensor *tp_arange(double start, double end, double step, tp_dtype dtype) {
+    const double count = ceil((end - start) / step);
+    if (step == 0 || !(count >= 0) || count > 1e15)
+        return tp__fail(TP_EVALUE, "arange: no way from %g to %g in steps of %g", start, end, step);
+    tp_tensor *x = tp__new("arange", &TP_SHAPE((int64_t)count), dtype);
+    if (!x) return NULL;
+    for (int64_t i = 0; i < x->numel; i++) store(x->st->data, dtype, i, start + (double)i * step);
+    return x;
+}
+
+/* torch's: the first half counts up from start, the second down from end, each step in float32. */
+tp_tensor *tp_linspace(double start, double end, int64_t steps) {
+    if (steps < 0) return tp__fail(TP_EVALUE, "linspace: %lld steps", (long long)steps);
+    tp_tensor *x = tp__new("linspace", &TP_SHAPE(steps), TP_FLOAT32);
+    if (!x) return NULL;
+    float *p = x->st->data;
+    const float a = (float)start, b = (float)end, step = steps > 1 ? (b - a) / (float)(steps - 1) : 0;
+    for (int64_t i = 0; i < steps; i++)
+        p[i] = i < steps / 2 ? a + step * (float)i : b - step * (float)(steps - i - 1);
+    if (steps == 1) p[0] = a;
+    return x;
+}
+
+tp_tensor *tp_from(const void *data, tp_shape shape, tp_dtype dtype) {
+    if (!data) return tp__error_null("from"), NULL;
+    tp_tensor *x = tp__new("from", &shape, dtype);
+    if (x) memcpy(x->st->data, data, (size_t)x->st->bytes);
+    return x;
+}
+
+static tp_tensor *from_list(const void *v, int64_t n, tp_shape shape, tp_dtype dtype) {
+    char text[TP__SHAPE_TEXT];
+    int64_t want;
+    if (check_new("from", &shape, dtype, &want) && want != n)
+        return tp__fail(TP_ESHAPE, "from: %lld values for the shape %s", (long long)n, tp__shape_text(&shape, text));
+    return tp_from(v, shape, dtype);
+}
+tp_tensor *tp_from_floats(tp_shape shape, const float *v, int64_t n) {
+    return from_list(v, n, shape, TP_FLOAT32);
+}
+tp_tensor *tp_from_ints(tp_shape shape, const int64_t *v, int64_t n) {
+    return from_list(v, n, shape, TP_INT64);
+}
+
+tp_tensor *tp_scalar(double value, tp_dtype dtype) {
+    if (is_dtype(dtype) && !tp__is_float(dtype) && value != trunc(value))
+        return tp__fail(TP_EVALUE, "scalar: %g is no %s", value, tp_dtype_name(dtype));
+    tp_tensor *x = tp__new("scalar", &TP_0D, dtype);
+    if (x) store(x->st->data, dtype, 0, value);
+    return x;
+}
+
+tp_tensor *tp_num(double value) {
+    tp_tensor *x = tp__new("number", &TP_0D, TP_FLOAT64);
+    if (!x) return NULL;
+    *(double *)x->st->data = value;
+    x->weak = true;
+    return x;
+}
+tp_tensor *tp_num_int(int64_t value) {
+    tp_tensor *x = tp__new("number", &TP_0D, TP_INT64);
+    if (!x) return NULL;
+    *(int64_t *)x->st->data = value;
+    x->weak = true;
+    return x;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------ */
+
+tp_shape tp__shape(const tp_tensor *x) {
+    tp_shape s = {.ndim = x->ndim};
+    memcpy(s.dim, x->shape, (size_t)x->ndim * sizeof *s.dim);
+    return s;
+}
+tp_shape tp_shape_of(const tp_tensor *x) {
+    return x ? tp__shape(x) : TP_0D;
+}
+int tp_ndim(const tp_tensor *x) {
+    return x ? x->ndim : -1;
+}
+int64_t tp_numel(const tp_tensor *x) {
+    return x ? x->numel : -1;
+}
+tp_dtype tp_dtype_of(const tp_tensor *x) {
+    return x ? (tp_dtype)x->dtype : TP_FLOAT32;
+}
+const char *tp_type(const tp_tensor *x) {
+    return dtype_info[tp_dtype_of(x)].type;
+}
+int64_t tp_storage_offset(const tp_tensor *x) {
+    return x ? x->offset : -1;
+}
+bool tp_shares_storage(const tp_tensor *a, const tp_tensor *b) {
+    return a && b && a->st->data == b->st->data;
+}
+int64_t tp_size(const tp_tensor *x, int dim) {
+    if (!x) return tp__error_null("size"), -1;
+    int d;
+    if (!x->ndim) return tp_error_set(TP_EINDEX, "size: a 0-d tensor has no dim %d", dim), -1;
+    return tp__axis("size", dim, x->ndim, &d) ? x->shape[d] : -1;
+}
+int64_t tp_stride(const tp_tensor *x, int dim) {
+    if (!x) return tp__error_null("stride"), -1;
+    int d;
+    if (!x->ndim) return tp_error_set(TP_EINDEX, "stride: a 0-d tensor has no dim %d", dim), -1;
+    return tp__axis("stride", dim, x->ndim, &d) ? x->stride[d] : -1;
+}
+
+/* Row-major without gaps; axes of size 1 may have any stride, and an empty tensor always is. */
+bool tp__contiguous_p(const tp_tensor *x) {
+    int64_t want = 1;
+    for (int d = x->ndim - 1; d >= 0; d--) {
+        if (x->shape[d] == 1) continue;
+        if (x->stride[d] != want) return x->numel == 0;
+        want *= x->shape[d];
+    }
+    return true;
+}
+bool tp_is_contiguous(const tp_tensor *x) {
+    return x && tp__contiguous_p(x);
+}
+
+void *tp_data_ptr(const tp_tensor *x) {
+    return x ? tp__ptr(x) : NULL;
+}
+static void *typed_ptr(const char *what, const tp_tensor *x, tp_dtype d) {
+    if (!x) return tp__error_null(what), NULL;
+    if (x->dtype != d)
+        return tp__fail(TP_EDTYPE, "%s: the tensor is %s", what, tp_dtype_name((tp_dtype)x->dtype));
+    if (!tp__contiguous_p(x)) return tp__fail(TP_EDTYPE, "%s: the tensor is not contiguous", what);
+    return tp__ptr(x);
+}
+float *tp_data_f32(const tp_tensor *x) {
+    return typed_ptr("data_f32", x, TP_FLOAT32);
+}
+int64_t *tp_data_i64(const tp_tensor *x) {
+    return typed_ptr("data_i64", x, TP_INT64);
+}
+
+static bool one_element(const tp_tensor *x) {
+    char text[TP__SHAPE_TEXT];
+    if (!x) return tp__error_null("item"), false;
+    if (x->numel == 1) return true;
+    const tp_shape s = tp__shape(x);
+    tp_error_set(TP_ESHAPE, "item: only a tensor of one element is a number; this one is %s",
+                 tp__shape_text(&s, text));
+    return false;
+}
+double tp_item(const tp_tensor *x) {
+    if (!one_element(x)) return NAN;
+    const void *p = tp__ptr(x);
+    switch ((tp_dtype)x->dtype) {
+    case TP_FLOAT32: return (double)*(const float *)p;
+    case TP_FLOAT64: return *(const double *)p;
+    case TP_INT64: return (double)*(const int64_t *)p;
+    default: return (double)*(const uint8_t *)p;
+    }
+}
+int64_t tp_item_int(const tp_tensor *x) {
+    if (!one_element(x)) return -1;
+    if (x->dtype == TP_INT64) return *(const int64_t *)tp__ptr(x);
+    return (int64_t)tp_item(x);
+}
+
+tp_status tp_copy_to(const tp_tensor *x, void *dst, int64_t n, tp_dtype dtype) {
+    if (!x || !dst) return tp__error_null("copy_to");
+    if (n != x->numel)
+        return tp_error_set(TP_ESHAPE, "copy_to: room for %lld elements, but the tensor has %lld", (long long)n,
+                            (long long)x->numel);
+    tp__storage st = {.borrowed = true, .data = dst};
+    tp_tensor to = {.dtype = (uint8_t)dtype, .ndim = x->ndim, .numel = 1, .st = &st};
+    const tp_shape s = tp__shape(x);
+    set_contiguous(&to, &s);
+    tp__copy(&to, x);
+    return TP_OK;
+}
