@@ -1,0 +1,444 @@
+/* Tests of the pool, the plain threads, and of what the processor and the process may use. */
+#define _XOPEN_SOURCE 700
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define WITH_TSAN 1
+#endif
+#elif defined __SANITIZE_THREAD__
+#define WITH_TSAN 1
+#endif
+#ifndef WITH_TSAN
+#define WITH_TSAN 0
+#endif
+
+static const char *this_program;
+
+static void sleep_ms(int ms) {
+    const struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+    nanosleep(&t, NULL);
+}
+
+/* ---- jobs --------------------------------------------------------------------------------------- */
+
+enum { MOST_TILES = 5000 };
+typedef struct counts {
+    atomic_int of[MOST_TILES];
+} counts;
+
+static void count_tile(void *ctx, int64_t tile) {
+    counts *c = ctx;
+    atomic_fetch_add(&c->of[tile], 1);
+}
+
+static void check_each_tile_once(int64_t ntiles) {
+    static counts c;
+    memset(&c, 0, sizeof c);
+    tp__parallel(ntiles, count_tile, &c);
+    for (int64_t i = 0; i < MOST_TILES; i++) assert_int_equal(c.of[i], i < ntiles);
+}
+
+static void each_tile_runs_once(void **state) {
+    (void)state;
+    static const int threads[] = {1, 2, 3, 5, 8, 2, 1, 0};
+    static const int64_t tiles[] = {0, 1, 2, 3, 7, 64, 999, MOST_TILES};
+    for (int t = 0; t < TP__COUNT(threads); t++) {
+        tpt_ok(tp_set_num_threads(threads[t]));
+        for (int i = 0; i < TP__COUNT(tiles); i++) check_each_tile_once(tiles[i]);
+    }
+}
+
+static void jobs_without_tiles_do_nothing(void **state) {
+    (void)state;
+    tp__parallel(0, NULL, NULL);
+    tp__parallel(-3, NULL, NULL);
+}
+
+/* Each tile waits until all of them have begun: that takes as many threads as tiles. */
+typedef struct meeting {
+    atomic_int here;
+    int expected;
+    atomic_bool missed;
+} meeting;
+
+static void meet(void *ctx, int64_t tile) {
+    (void)tile;
+    meeting *m = ctx;
+    atomic_fetch_add(&m->here, 1);
+    for (int ms = 0; atomic_load(&m->here) < m->expected; ms++) {
+        if (ms > 20000) {
+            atomic_store(&m->missed, true);
+            return;
+        }
+        sleep_ms(1);
+    }
+}
+
+static void tiles_run_at_the_same_time(void **state) {
+    (void)state;
+    for (int n = 2; n <= 6; n += 2) {
+        tpt_ok(tp_set_num_threads(n));
+        meeting m = {.expected = n};
+        tp__parallel(n, meet, &m);
+        assert_false(m.missed);
+    }
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* Many short jobs, with and without a pause in which the workers fall asleep. */
+static void short_jobs_lose_nothing(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(4));
+    static counts c;
+    memset(&c, 0, sizeof c);
+    const int jobs = WITH_TSAN ? 2000 : 20000;
+    for (int i = 0; i < jobs; i++) {
+        tp__parallel(2 + i % 5, count_tile, &c);
+        if (i % 500 == 0) sleep_ms(1);
+    }
+    int64_t total = 0, expected = 0;
+    for (int i = 0; i < 6; i++) total += c.of[i];
+    for (int i = 0; i < jobs; i++) expected += 2 + i % 5;
+    assert_int_equal(total, expected);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* What a job wrote is there when it returns, without atomics. */
+static void fill_tile(void *ctx, int64_t tile) {
+    int64_t *out = ctx;
+    for (int i = 0; i < 64; i++) out[tile * 64 + i] = tile * 64 + i;
+}
+
+static void results_are_visible_to_the_caller(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(3));
+    static int64_t out[100 * 64];
+    for (int round = 0; round < 50; round++) {
+        memset(out, 0xff, sizeof out);
+        tp__parallel(100, fill_tile, out);
+        for (int i = 0; i < 100 * 64; i++) assert_int_equal(out[i], i);
+    }
+    tpt_ok(tp_set_num_threads(0));
+}
+
+static void nested_tile(void *ctx, int64_t tile) {
+    (void)tile;
+    tp__parallel(10, count_tile, ctx);
+}
+
+static void nested_jobs_run_alone(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(3));
+    static counts c;
+    memset(&c, 0, sizeof c);
+    tp__parallel(20, nested_tile, &c);
+    for (int i = 0; i < 10; i++) assert_int_equal(c.of[i], 20);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+static void call_often(void *ctx) {
+    for (int i = 0; i < 300; i++) tp__parallel(16, count_tile, ctx);
+}
+
+static void callers_may_compete(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(3));
+    static counts c[4];
+    memset(c, 0, sizeof c);
+    tp__thread *t[4];
+    for (int i = 0; i < 4; i++) assert_non_null(t[i] = tp__thread_start(call_often, &c[i]));
+    for (int i = 0; i < 4; i++) tp__thread_join(t[i]);
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 16; k++) assert_int_equal(c[i].of[k], 300);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+static double cpu_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void idle_workers_sleep(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(4));
+    check_each_tile_once(100);
+    sleep_ms(20);
+    const double before = cpu_seconds();
+    sleep_ms(200);
+    assert_true(cpu_seconds() - before < 0.05);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* ---- processes ---------------------------------------------------------------------------------- */
+
+static int child_status(pid_t pid) {
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void a_forked_child_starts_its_own_workers(void **state) {
+    (void)state;
+    if (WITH_TSAN) {
+        print_message("# ThreadSanitizer does not allow threads after a fork\n");
+        skip();
+    }
+    tpt_ok(tp_set_num_threads(3));
+    check_each_tile_once(100);
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        meeting m = {.expected = 3};
+        tp__parallel(3, meet, &m);
+        static counts c;
+        memset(&c, 0, sizeof c);
+        tp__parallel(500, count_tile, &c);
+        bool ok = !m.missed;
+        for (int i = 0; i < 500; i++) ok &= c.of[i] == 1;
+        _exit(ok ? 0 : 1);
+    }
+    assert_int_equal(child_status(pid), 0);
+    check_each_tile_once(100); /* and the parent still has its own */
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* Fork while another thread of this process keeps the pool busy. */
+static void fork_while_others_compute(void **state) {
+    (void)state;
+    if (WITH_TSAN) {
+        print_message("# ThreadSanitizer does not allow threads after a fork\n");
+        skip();
+    }
+    tpt_ok(tp_set_num_threads(3));
+    static counts c, mine;
+    memset(&c, 0, sizeof c);
+    tp__thread *t = tp__thread_start(call_often, &c);
+    assert_non_null(t);
+    for (int i = 0; i < 5; i++) {
+        const pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            memset(&mine, 0, sizeof mine);
+            tp__parallel(50, count_tile, &mine);
+            bool ok = true;
+            for (int k = 0; k < 50; k++) ok &= mine.of[k] == 1;
+            _exit(ok ? 0 : 1);
+        }
+        assert_int_equal(child_status(pid), 0);
+    }
+    tp__thread_join(t);
+    for (int k = 0; k < 16; k++) assert_int_equal(c.of[k], 300);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* What this program prints when run again as `program what`, with one environment variable set. */
+static void ask_again(const char *what, const char *name, const char *value, char *line, size_t size) {
+    assert_int_equal(setenv(name, value, 1), 0);
+    char command[4200];
+    snprintf(command, sizeof command, "'%s' %s", this_program, what);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    line[0] = '\0';
+    assert_non_null(fgets(line, (int)size, f));
+    assert_int_equal(pclose(f), 0);
+    line[strcspn(line, "\n")] = '\0';
+    unsetenv(name);
+}
+
+static void expect_answer(const char *what, const char *name, const char *value, const char *answer) {
+    char line[512];
+    ask_again(what, name, value, line, sizeof line);
+    assert_string_equal(line, answer);
+}
+
+static void the_level_can_be_lowered(void **state) {
+    (void)state;
+    char *kept = getenv("TAPER_ISA"); /* the tests themselves may run at a lowered level */
+    kept = kept ? strdup(kept) : NULL;
+    char best[32], line[512];
+    ask_again("isa", "TAPER_ISA", "", best, sizeof best);
+    assert_true(!strcmp(best, "base") || !strcmp(best, "v3") || !strcmp(best, "v4"));
+    expect_answer("isa", "TAPER_ISA", "base", "base");
+    ask_again("isa", "TAPER_ISA", "v3", line, sizeof line);
+    assert_string_equal(line, strcmp(best, "base") ? "v3" : "base TAPER_ISA=v3: this processor has only base, which is used");
+    snprintf(line, sizeof line, "%s TAPER_ISA=v9 is not base, v3 or v4; using %s", best, best);
+    expect_answer("isa", "TAPER_ISA", "v9", line);
+    if (kept) setenv("TAPER_ISA", kept, 1);
+    free(kept);
+}
+
+static void the_environment_sets_the_threads(void **state) {
+    (void)state;
+    expect_answer("threads", "TAPER_THREADS", "3", "3");
+    char usual[32], line[512];
+    ask_again("threads", "TAPER_THREADS", "", usual, sizeof usual);
+    assert_true(atoi(usual) >= 1);
+    static const char *const wrong[] = {"0", "-1", "1025", "two", "2x"};
+    for (int i = 0; i < TP__COUNT(wrong); i++) {
+        snprintf(line, sizeof line, "%s TAPER_THREADS=%s is not a number from 1 to 1024; ignored", usual, wrong[i]);
+        expect_answer("threads", "TAPER_THREADS", wrong[i], line);
+    }
+}
+
+static void numbers_of_threads_are_checked(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(7));
+    assert_int_equal(tp_get_num_threads(), 7);
+    assert_int_equal(tp_set_num_threads(-1), TP_EVALUE);
+    tpt_expect_error(TP_EVALUE, "set_num_threads: -1 is not in 0..1024");
+    assert_int_equal(tp_set_num_threads(1025), TP_EVALUE);
+    tpt_expect_error(TP_EVALUE, "set_num_threads: 1025 is not in 0..1024");
+    assert_int_equal(tp_get_num_threads(), 7);
+    tpt_ok(tp_set_num_threads(0));
+    assert_true(tp_get_num_threads() >= 1);
+}
+
+/* ---- quotas ------------------------------------------------------------------------------------- */
+
+static void put(const char *dir, const char *name, const char *text) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/') continue;
+        *p = '\0';
+        mkdir(path, 0777);
+        *p = '/';
+    }
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static int quota_of(const char *dir, const char *lines) {
+    char list[4200];
+    snprintf(list, sizeof list, "%s/cgroup", dir);
+    put(dir, "cgroup", lines);
+    return tp__cpu_quota(list, dir);
+}
+
+static void quotas_of_version_2(void **state) {
+    (void)state;
+    const char *dir = tpt_tmpdir();
+    put(dir, "a/b/cpu.max", "250000 100000\n");
+    put(dir, "a/cpu.max", "max 100000\n");
+    assert_int_equal(quota_of(dir, "0::/a/b\n"), 3);
+    assert_int_equal(quota_of(dir, "0::/a\n"), 0);
+    assert_int_equal(quota_of(dir, "0::/\n"), 0);
+    assert_int_equal(quota_of(dir, "0::/nowhere/at/all\n"), 0);
+    put(dir, "a/cpu.max", "50000 100000\n"); /* a parent's quota binds */
+    assert_int_equal(quota_of(dir, "0::/a/b\n"), 1);
+    put(dir, "cpu.max", "200000 100000\n"); /* as a container sees itself */
+    assert_int_equal(quota_of(dir, "0::/x/y\n"), 2);
+    put(dir, "a/b/cpu.max", "garbage\n");
+    put(dir, "a/cpu.max", "");
+    put(dir, "cpu.max", "-1 0\n");
+    assert_int_equal(quota_of(dir, "0::/a/b\n"), 0);
+}
+
+static void quotas_of_version_1(void **state) {
+    (void)state;
+    const char *dir = tpt_tmpdir();
+    put(dir, "cpu,cpuacct/job/cpu.cfs_quota_us", "400000\n");
+    put(dir, "cpu,cpuacct/job/cpu.cfs_period_us", "100000\n");
+    put(dir, "cpu,cpuacct/cpu.cfs_quota_us", "-1\n");
+    put(dir, "cpu,cpuacct/cpu.cfs_period_us", "100000\n");
+    put(dir, "memory/job/cpu.cfs_quota_us", "100000\n");
+    put(dir, "memory/job/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(quota_of(dir, "9:memory:/job\n4:cpu,cpuacct:/job\n0::/\n"), 4);
+    assert_int_equal(quota_of(dir, "4:cpu,cpuacct:/\n"), 0);
+    assert_int_equal(quota_of(dir, "no colons\n\n:\n::\n"), 0);
+    assert_int_equal(tp__cpu_quota("/nonexistent/cgroup", dir), 0);
+    assert_true(tp__cpu_count() >= 1);
+}
+
+/* ---- plain threads and locks -------------------------------------------------------------------- */
+
+typedef struct mailbox {
+    tp__mutex *lock;
+    int value; /* 0: empty */
+    int64_t sum;
+} mailbox;
+
+static void consume(void *ctx) {
+    mailbox *m = ctx;
+    for (int v = 0; v >= 0;) {
+        tp__mutex_lock(m->lock);
+        while (!m->value) tp__mutex_wait(m->lock);
+        v = m->value;
+        m->value = 0;
+        if (v > 0) m->sum += v;
+        tp__mutex_wake(m->lock);
+        tp__mutex_unlock(m->lock);
+    }
+}
+
+static void produce(mailbox *m, int v) {
+    tp__mutex_lock(m->lock);
+    while (m->value) tp__mutex_wait(m->lock);
+    m->value = v;
+    tp__mutex_wake(m->lock);
+    tp__mutex_unlock(m->lock);
+}
+
+static void threads_hand_over_work(void **state) {
+    (void)state;
+    mailbox m = {.lock = tp__mutex_new()};
+    assert_non_null(m.lock);
+    tp__thread *t = tp__thread_start(consume, &m);
+    assert_non_null(t);
+    for (int v = 1; v <= 1000; v++) produce(&m, v);
+    produce(&m, -1);
+    tp__thread_join(t);
+    assert_int_equal(m.sum, 500500);
+    tp__mutex_free(m.lock);
+    tp__thread_join(NULL);
+    tp__mutex_free(NULL);
+}
+
+/* ---- */
+
+static char noted[400];
+static void take_note(void *user, const char *line) {
+    (void)user;
+    snprintf(noted, sizeof noted, " %s", line);
+}
+
+int main(int argc, char **argv) {
+    this_program = argv[0];
+    if (argc == 2) {
+        tp_set_log(take_note, NULL);
+        if (!strcmp(argv[1], "isa")) printf("%s", tp_isa());
+        else printf("%d", tp_get_num_threads());
+        printf("%s\n", noted);
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {
+        TPT(each_tile_runs_once),
+        TPT(jobs_without_tiles_do_nothing),
+        TPT(tiles_run_at_the_same_time),
+        TPT(short_jobs_lose_nothing),
+        TPT(results_are_visible_to_the_caller),
+        TPT(nested_jobs_run_alone),
+        TPT(callers_may_compete),
+        TPT(idle_workers_sleep),
+        TPT(a_forked_child_starts_its_own_workers),
+        TPT(fork_while_others_compute),
+        TPT(the_level_can_be_lowered),
+        TPT(the_environment_sets_the_threads),
+        TPT(numbers_of_threads_are_checked),
+        TPT(quotas_of_version_2),
+        TPT(quotas_of_version_1),
+        TPT(threads_hand_over_work),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
