@@ -36,6 +36,18 @@ foreach(source ${sources})
     endif()
 endforeach()
 
+# A fuzz target without a fuzzer, on its corpus (tests/corpus/NOUN) and on damaged copies of that.
+file(GLOB sources CONFIGURE_DEPENDS tests/fuzz_*.c)
+foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    string(REPLACE fuzz_ "" noun ${name})
+    add_executable(replay_${noun} ${source} tests/replay.c)
+    set_target_properties(replay_${noun} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_compile_options(replay_${noun} PRIVATE -UNDEBUG)
+    target_link_libraries(replay_${noun} PRIVATE taper-flags taper-static)
+    taper_test(replay_${noun} unit replay_${noun} ${CMAKE_CURRENT_SOURCE_DIR}/tests/corpus/${noun})
+endforeach()
+
 # The built programs come first on PATH.
 function(taper_bats script label)
     get_filename_component(name ${script} NAME_WE)
