@@ -26,7 +26,8 @@ valgrind: build ## the C tests under valgrind (which knows no AVX-512)
 	@for t in build/tests/test_*; do \
 	    echo "valgrind $$t"; \
 	    TAPER_ISA=v3 CMOCKA_MESSAGE_OUTPUT=TAP valgrind -q --error-exitcode=99 --leak-check=full \
-	        --errors-for-leak-kinds=definite,possible $$t >build/valgrind.log 2>&1 || { cat build/valgrind.log; exit 1; }; \
+	        --show-leak-kinds=definite --errors-for-leak-kinds=definite --child-silent-after-fork=yes \
+	        --suppressions=tests/valgrind.supp $$t >build/valgrind.log 2>&1 || { cat build/valgrind.log; exit 1; }; \
 	done
 
 oom: build      ## the tests that make every allocation fail in turn

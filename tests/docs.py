@@ -314,6 +314,8 @@ def report(number, program, verdict):
 def read_pages(names):
     programs = []
     for name in names:
+        if not (ROOT / name).is_file():
+            raise DocError(f"{name}: there is no such page")
         programs += Page(name, (ROOT / name).read_text()).programs
     return programs
 
