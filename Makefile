@@ -9,7 +9,6 @@ build:          ## compile the library, the programs, tests and examples into bu
 	@cmake --build build -j $(JOBS)
 
 check: build    ## run all tests on the release build
-	@scripts/layers
 	@$(CTEST) build
 
 asan tsan:      ## the tests under AddressSanitizer + UBSan, or under ThreadSanitizer
