@@ -428,6 +428,35 @@ static void out_of_memory(void **state) {
     tp__mfree(path), tp__mfree(link);
 }
 
+/* ---- text ------------------------------------------------------------------------------------------------ */
+
+static void utf8(void **state) {
+    (void)state;
+    const char *good[] = {"", "train", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x95\xaf", "\xf4\x8f\xbf\xbf"};
+    for (int i = 0; i < TP__COUNT(good); i++) {
+        assert_true(tp__utf8_valid(good[i]));
+        assert_ptr_equal(tp__utf8_show(good[i], NULL, 0), good[i]);
+    }
+    const char *bad[] = {"\xff",     "a\xc3",         "\xc0\x80",     "\xe0\x80\xaf", "\xf0\x80\x80\x80",
+                         "\x80",     "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe2\x82"};
+    for (int i = 0; i < TP__COUNT(bad); i++) assert_false(tp__utf8_valid(bad[i]));
+    assert_true(tp__utf8_valid("a\tb\xc2\x9b") && !tp__utf8_printable("a\tb"));
+    assert_false(tp__utf8_printable("\xc2\x9b")); /* a terminal's escape */
+    char room[16];
+    assert_string_equal(tp__utf8_show("\xff\xc3\xa4\n", room, sizeof room), "\\xff\xc3\xa4\\x0a");
+    assert_string_equal(tp__utf8_show("\xff\xff\xff\xff\xff", room, sizeof room), "\\xff\\xff\\xff");
+    assert_string_equal(tp__utf8_show("\xff" "0123456789abcdef", room, sizeof room), "\\xff0123456789a");
+}
+
+static void odd_names_are_shown(void **state) {
+    (void)state;
+    char *path = in_tmp("n\xff\n"), want[600];
+    assert_null(tp__os_read_file(path, 0, NULL));
+    snprintf(want, sizeof want, "cannot read %s/n\\xff\\x0a: No such file or directory", tpt_tmpdir());
+    tpt_expect_error(TP_EIO, want);
+    tp__mfree(path);
+}
+
 /* ---- the log ------------------------------------------------------------------------------------------------ */
 
 typedef struct lines {
@@ -450,7 +479,7 @@ static void log_gives_lines(void **state) {
     tp__log("nobody listens");
     tp_set_log(take_line, &l);
     tp__log("skipped %s: %d", "a\nb\033", 3);
-    assert_string_equal(l.last, "skipped a b : 3");
+    assert_string_equal(l.last, "skipped a\\x0ab\\x1b: 3");
     char *text = malloc(5000);
     memset(text, 'y', 4999);
     text[4999] = '\0';
@@ -518,6 +547,8 @@ int main(void) {
         TPT(joins_paths),
         TPT(clock_goes_forward),
         TPT(out_of_memory),
+        TPT(utf8),
+        TPT(odd_names_are_shown),
         TPT(log_gives_lines),
         TPT(callbacks_may_call_back),
         TPT(one_line_at_a_time),

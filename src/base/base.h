@@ -39,6 +39,8 @@ typedef void (*tp__release_fn)(void *ptr);
 bool tp__scope_push(tp__release_fn release, void *ptr);
 /* Release ptr now if it is among the newest few entries of the innermost scope: for temporaries. */
 bool tp__scope_drop(void *ptr);
+/* Is ptr an entry of the innermost scope? */
+bool tp__scope_holds(const void *ptr);
 /* Every entry of `s` and of the scopes inside it for which moves() is true goes to the parent of `s`
  * when `s` ends, instead of being released. */
 tp_status tp__scope_escape(tp_scope s, bool (*moves)(tp__release_fn release, void *ptr));
@@ -136,6 +138,12 @@ tp_status tp__os_listdir(const char *path, tp__os_list *out);
 void tp__os_list_free(tp__os_list *l);
 /* dir + "/" + name, tp__mfree it. */
 char *tp__os_join(const char *dir, const char *name);
+
+/* ---- utf8.c ---- */
+bool tp__utf8_valid(const char *text);
+bool tp__utf8_printable(const char *text); /* also free of control characters */
+/* text itself if it is printable, else a copy in room with the other bytes as \xNN, cut to size. */
+const char *tp__utf8_show(const char *text, char *room, size_t size);
 
 /* ---- log.c ---- */
 void tp__log(const char *fmt, ...) TP_PRINTF(1, 2);

@@ -22,23 +22,16 @@ void tp_set_log(tp_log_fn fn, void *user) {
     if (locked) pthread_mutex_unlock(&lock);
 }
 
-/* Names of files may hold anything; a line holds no control characters. */
-static void flatten(char *s) {
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = ' ';
-}
-
 void tp__log(const char *fmt, ...) {
     if (inside || !atomic_load(&listening)) return;
-    char text[1024];
+    char text[1024], room[1024];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    flatten(text);
     pthread_mutex_lock(&lock);
     inside = true;
-    if (log_fn) log_fn(log_user, text);
+    if (log_fn) log_fn(log_user, tp__utf8_show(text, room, sizeof room));
     inside = false;
     pthread_mutex_unlock(&lock);
 }

@@ -22,13 +22,13 @@ double tp__os_now(void) {
 
 /* "cannot VERB PATH: reason" from an errno. */
 static tp_status fail_errno(const char *verb, const char *path, int err) {
-    char reason[128] = "";
+    char reason[128] = "", room[400];
     if (err == ENOMEM) {
         tp__fail_nomem();
         return TP_ENOMEM;
     }
     if (strerror_r(err, reason, sizeof reason)) snprintf(reason, sizeof reason, "error %d", err);
-    return tp_error_set(TP_EIO, "cannot %s %s: %s", verb, path, reason);
+    return tp_error_set(TP_EIO, "cannot %s %s: %s", verb, tp__utf8_show(path, room, sizeof room), reason);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------- */
@@ -48,7 +48,8 @@ void tp__os_buffer_free(tp__os_buffer *b) {
 }
 
 static tp_status too_large(const char *path, size_t limit) {
-    return tp_error_set(TP_EFORMAT, "%s: larger than %zu bytes", path, limit);
+    char room[400];
+    return tp_error_set(TP_EFORMAT, "%s: larger than %zu bytes", tp__utf8_show(path, room, sizeof room), limit);
 }
 
 /* All that the descriptor gives. Room for `expected` bytes is made first, so that an ordinary file
