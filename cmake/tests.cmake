@@ -51,7 +51,8 @@ endforeach()
 # The built programs come first on PATH.
 function(taper_bats script label)
     get_filename_component(name ${script} NAME_WE)
-    taper_test(${name} ${label} sh -c "PATH=$1:$PATH exec $2 --tap $3" sh ${CMAKE_BINARY_DIR} ${BATS} ${script})
+    taper_test(${name} ${label} sh -c "PATH=\"$1:$PATH\" exec \"$2\" --tap \"$3\"" sh
+               ${CMAKE_BINARY_DIR} ${BATS} ${script})
 endfunction()
 file(GLOB scripts CONFIGURE_DEPENDS tests/*.bats)
 foreach(script ${scripts})
