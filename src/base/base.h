@@ -32,6 +32,11 @@ typedef struct tp__error {
 void tp__error_take(tp__error *e);      /* copy out and clear */
 void tp__error_put(const tp__error *e); /* make it this thread's pending error */
 
+/* ---- opts.c ---- */
+/* A caller's options struct (its first member is `size_t size`) copied over zeros: what both sides know
+ * of it. NULL gives all zeros, the defaults. EVALUE if size was left 0. */
+bool tp__opts(const char *what, void *dst, size_t dst_size, const void *opts);
+
 /* ---- scope.c ---- */
 typedef void (*tp__release_fn)(void *ptr);
 /* The innermost scope will call release(ptr) when it ends. On ENOMEM it calls it at once and
