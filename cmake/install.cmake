@@ -15,6 +15,10 @@ install(EXPORT taper NAMESPACE taper:: FILE taperConfig.cmake DESTINATION ${pack
 write_basic_package_version_file(taperConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/taperConfigVersion.cmake DESTINATION ${package_dir})
 
+# Relative paths, so that the installed tree can be moved, as the exported package can.
+set(pc_dir ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH prefix_from_pc ${pc_dir} ${CMAKE_INSTALL_PREFIX})
+file(RELATIVE_PATH include_from_prefix ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 string(REPLACE ";" " " needs_text "${needs}")
 configure_file(cmake/taper.pc.in taper.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/taper.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

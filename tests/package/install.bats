@@ -30,14 +30,14 @@ prints_what_readme_says() { # program...
 
 @test "README's program through pkg-config" {
     # shellcheck disable=SC2046 # words
-    cc -std=c11 -Wall -Wextra -Wpedantic -Werror main.c -o main $(pkg-config --define-prefix --cflags --libs taper)
+    cc -std=c11 -Wall -Wextra -Wpedantic -Werror main.c -o main $(pkg-config --cflags --libs taper)
     LD_LIBRARY_PATH=$LIBDIR prints_what_readme_says ./main
 }
 
 @test "README's program with the static library" {
     # shellcheck disable=SC2046 # words
-    cc main.c -o main-static $(pkg-config --define-prefix --cflags taper) "$LIBDIR/libtaper.a" \
-        $(pkg-config --define-prefix --static --libs taper | sed 's/-ltaper\b//')
+    cc main.c -o main-static $(pkg-config --cflags taper) "$LIBDIR/libtaper.a" \
+        $(pkg-config --static --libs taper | sed 's/-ltaper\b//')
     run sh -c "ldd main-static | grep libtaper"
     [ "$output" = "" ]
     prints_what_readme_says ./main-static
