@@ -8,13 +8,11 @@ load ../support
     golden_at "$TAPER_SOURCE_DIR/tests/symbols.txt" "$BATS_TEST_TMPDIR/symbols"
 }
 
-@test "every exported symbol is declared in a public header" {
-    # Includes what the macros of the headers declare, so the preprocessor reads them first.
+@test "the public headers declare what is exported, and nothing else" {
+    # The preprocessor goes first: prototypes may come from tables.
     printf '#define TAPER_PLAIN\n#include "taper.h"\n' | cc -std=c11 -E -P -I "$TAPER_SOURCE_DIR/include" - |
-        grep -oE '\btp_[a-zA-Z0-9_]+ ?\(' | tr -d ' (' | sort -u >"$BATS_TEST_TMPDIR/declared"
-    run grep -vxFf "$BATS_TEST_TMPDIR/declared" "$TAPER_SOURCE_DIR/tests/symbols.txt"
-    echo "$output"
-    [ "$output" = "" ]
+        grep -oE '\btp_[a-zA-Z0-9_]+ ?\(' | tr -d ' (' | LC_ALL=C sort -u >"$BATS_TEST_TMPDIR/declared"
+    diff -u "$BATS_TEST_TMPDIR/declared" "$TAPER_SOURCE_DIR/tests/symbols.txt"
 }
 
 @test "global names of the static library begin with tp_" {
