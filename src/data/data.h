@@ -1,0 +1,44 @@
+/* data.h -- what the files of this room share: options, rows of memory, splits.
+ *
+ * Samples in memory are rows of one block. A batch is a gather of such rows: bytes that are pixels
+ * become float32 / 255 on the way, everything else is copied. */
+#ifndef TAPER_SRC_DATA_DATA_H
+#define TAPER_SRC_DATA_DATA_H
+#include "tensor/tensor.h"
+#include "taper/data.h"
+#include <string.h>
+
+/* Options may come from a program that knew fewer fields: what it lacks is zero, as is all of NULL. */
+static inline void tp__options(void *out, size_t size, const void *given, size_t given_size) {
+    memset(out, 0, size);
+    if (given) memcpy(out, given, given_size < size ? given_size : size);
+}
+
+/* ---- transform.c ---- */
+/* N rows of n elements each, row-major. */
+typedef struct tp__rows {
+    const void *data;
+    tp_dtype dtype;
+    int64_t n;
+    bool pixels; /* uint8 that a batch holds as float32 / 255 */
+} tp__rows;
+tp_dtype tp__rows_dtype(const tp__rows *r); /* of what gather writes */
+/* out[i] = row index[i], for `count` of them. */
+void tp__rows_gather(const tp__rows *r, const int64_t *index, int64_t count, void *out);
+
+/* ---- dataset.c ---- */
+/* A dataset of rows in memory: the pairs of x and y. `keep[2]` (NULL or kept tensors) and the block
+ * itself belong to the dataset from now on, also when the call fails. */
+tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp__rows *y,
+                           const tp_shape *y_shape, int64_t len, tp_tensor *const keep[2], tp_dataset *out);
+/* Does a batch of ds take no more than a copy? */
+bool tp__dataset_in_memory(const tp_dataset *ds);
+
+/* ---- split.c ---- */
+/* Which of n items are for validation: the first floor(pct n) of torch's randperm(n) under `seed`. */
+tp_status tp__split(int64_t n, double pct, uint64_t seed, bool *valid);
+/* Which of n items, item i of class label[i], stay when there may be `limit` of them: as even over the
+ * classes as their sizes allow, the first of each. */
+tp_status tp__limit(int64_t n, const int64_t *label, int classes, int64_t limit, bool *stays);
+
+#endif

@@ -1,0 +1,93 @@
+/* dataset.c -- datasets whose samples lie in memory, and what every dataset is asked for.
+ *
+ * zip pairs the rows of two tensors. It looks at them through raw pointers, because handles belong to
+ * one thread and samples are fetched by several. */
+#include "data/data.h"
+
+int64_t tp_dataset_len(const tp_dataset *ds) {
+    if (!ds || !ds->len) return tp__error_null("dataset_len"), -1;
+    return ds->len(ds->self);
+}
+
+void tp_dataset_free(tp_dataset *ds) {
+    if (!ds) return;
+    if (ds->free) ds->free(ds->self);
+    memset(ds, 0, sizeof *ds);
+}
+
+/* ---- rows --------------------------------------------------------------------------------------- */
+
+typedef struct rows_set {
+    tp__rows x, y;
+    int64_t len;
+    tp_tensor *keep[2];
+} rows_set;
+
+static int64_t rows_len(void *self) {
+    return ((const rows_set *)self)->len;
+}
+
+static tp_status rows_get_batch(void *self, const int64_t *index, int64_t n, void *x, void *y) {
+    const rows_set *s = self;
+    tp__rows_gather(&s->x, index, n, x);
+    tp__rows_gather(&s->y, index, n, y);
+    return TP_OK;
+}
+
+static tp_status rows_get(void *self, int64_t i, tp_sample *sample) {
+    return rows_get_batch(self, &i, 1, sample->x, sample->y);
+}
+
+static void rows_free(void *self) {
+    rows_set *s = self;
+    for (int i = 0; i < 2; i++) tp_free(s->keep[i]);
+    tp__mfree(s);
+}
+
+tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp__rows *y,
+                           const tp_shape *y_shape, int64_t len, tp_tensor *const keep[2], tp_dataset *out) {
+    *out = (tp_dataset){0};
+    rows_set *s = tp__calloc(1, sizeof *s);
+    if (!s) {
+        for (int i = 0; i < 2; i++) tp_free(keep[i]);
+        return TP_ENOMEM;
+    }
+    *s = (rows_set){*x, *y, len, {keep[0], keep[1]}};
+    *out = (tp_dataset){.size = sizeof *out, .self = s, .x_shape = *x_shape, .y_shape = *y_shape,
+                        .x_dtype = tp__rows_dtype(x), .y_dtype = tp__rows_dtype(y), .len = rows_len,
+                        .get = rows_get, .free = rows_free, .get_batch = rows_get_batch};
+    return TP_OK;
+}
+
+bool tp__dataset_in_memory(const tp_dataset *ds) {
+    return ds->get_batch == rows_get_batch;
+}
+
+/* ---- zip ---------------------------------------------------------------------------------------- */
+
+static tp_shape row_shape(const tp_tensor *x) {
+    tp_shape s = {.ndim = x->ndim - 1};
+    memcpy(s.dim, x->shape + 1, (size_t)s.ndim * sizeof *s.dim);
+    return s;
+}
+
+static tp__rows rows_of(const tp_tensor *x, bool pixels) {
+    const int64_t len = x->shape[0];
+    return (tp__rows){tp__ptr(x), (tp_dtype)x->dtype, len ? x->numel / len : 0, pixels};
+}
+
+tp_status tp_zip_dataset(tp_tensor *x, tp_tensor *y, tp_dataset *out) {
+    if (!x || !y || !out) return tp__error_null("zip_dataset");
+    *out = (tp_dataset){0};
+    if (!x->ndim || !y->ndim)
+        return tp_error_set(TP_ESHAPE, "zip_dataset: %s is a single number; rows are wanted", x->ndim ? "y" : "x");
+    if (x->shape[0] != y->shape[0])
+        return tp_error_set(TP_ESHAPE, "zip_dataset: x has %lld rows, y has %lld", (long long)x->shape[0],
+                            (long long)y->shape[0]);
+    x = tp__contiguous(x);
+    y = tp__contiguous(y);
+    if (!x || !y) return tp_error_code();
+    const tp__rows xr = rows_of(x, x->dtype == TP_UINT8), yr = rows_of(y, false);
+    const tp_shape xs = row_shape(x), ys = row_shape(y);
+    return tp__rows_dataset(&xr, &xs, &yr, &ys, x->shape[0], (tp_tensor *[2]){tp_keep(x), tp_keep(y)}, out);
+}
