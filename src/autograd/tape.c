@@ -105,9 +105,11 @@ static bool unchanged(const tp__node *n) {
     return same;
 }
 
-/* May the tape keep g's storage as the gradient itself, without a copy? */
+/* May the tape keep g itself as a leaf's gradient? Only if this node's backward made it (it belongs to
+ * the scope around that), nobody else holds it, and it is dense storage of its own. */
 static bool is_fresh(const tp_tensor *g, const tp__node *from) {
-    return g != from->grad && g->refs == 1 && !g->kept && atomic_load(&g->st->refs) == 1 && tp__contiguous_p(g);
+    return g != from->grad && g->refs == 1 && atomic_load(&g->st->refs) == 1 && !g->st->borrowed &&
+           tp__contiguous_p(g) && tp__scope_holds(g);
 }
 
 static tp_tensor *add(tp_tensor *a, tp_tensor *b, tp_tensor *out) {
@@ -197,8 +199,8 @@ tp_status tp_backward_from(tp_tensor *loss, tp_tensor *g) {
         return tp_error_set(TP_ESHAPE, "backward: the tensor is %s but its gradient %s", tp__shape_text(&a, ta),
                             tp__shape_text(&b, tb));
     const tp_scope s = tp_scope_no_grad();
-    tp__node start = {.grad = NULL}; /* stands for the caller where loss is itself a leaf */
     g = tp__to(g, (tp_dtype)loss->dtype);
+    const tp__node start = {.grad = g}; /* the caller's own tensor: never kept as a gradient itself */
     bool ok = g && accumulate(loss->node ? &loss->node->grad : &loss->grad, g, &start, !loss->node);
     if (ok && loss->node) ok = walk(loss->node);
     tp_scope_end(s);

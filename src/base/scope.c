@@ -92,6 +92,12 @@ bool tp__scope_drop(void *ptr) {
     return false;
 }
 
+bool tp__scope_holds(const void *ptr) {
+    for (int64_t i = S.n - 1; i >= (S.depth ? S.f[S.depth].mark : 0); i--)
+        if (S.e[i].ptr == ptr) return true;
+    return false;
+}
+
 static tp_scope begin(bool grad) {
     if (!ensure_root()) return (tp_scope){0, 0};
     if (S.depth + 1 == S.fcap) {

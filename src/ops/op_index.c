@@ -1,0 +1,287 @@
+/* op_index.c -- indexing with tensors: masks and lists of positions, read and write.
+ *
+ * A position list is checked once, up front; after that rows are moved as bytes. Backward adds what
+ * arrives at each position in order, so repeated positions give the same bits on every run. */
+#include "ops/ops.h"
+#include <inttypes.h>
+
+static tp_tensor *like(const tp_tensor *x, bool zeros) {
+    const tp_shape s = tp__shape(x);
+    return (zeros ? tp__new_zeros : tp__new)("index", &s, (tp_dtype)x->dtype);
+}
+
+/* Indices as dense int64 in [0, size): negative ones count from the end. NULL with an error. */
+static tp_tensor *positions(const char *what, tp_tensor *index, int64_t size) {
+    if (index->dtype != TP_INT64 && index->dtype != TP_UINT8)
+        return tp__fail(TP_EDTYPE, "%s: an index must be int64, not %s", what, tp_dtype_name((tp_dtype)index->dtype));
+    tp_tensor *own = index->dtype == TP_INT64 ? tp__clone(index) : tp__to(index, TP_INT64);
+    if (!own) return NULL;
+    int64_t *p = tp__ptr(own);
+    for (int64_t i = 0; i < own->numel; i++) {
+        if (p[i] < -size || p[i] >= size)
+            return tp__fail(TP_EINDEX, "%s: index %" PRId64 " at position %" PRId64 " is out of range for a size of %" PRId64,
+                            what, p[i], i, size);
+        if (p[i] < 0) p[i] += size;
+    }
+    return own;
+}
+
+/* dst[i] += src[i] for n floats of dtype d. */
+static void add_row(tp_dtype d, void *dst, const void *src, int64_t n) {
+    if (d == TP_FLOAT32)
+        for (int64_t i = 0; i < n; i++) ((float *)dst)[i] += ((const float *)src)[i];
+    else
+        for (int64_t i = 0; i < n; i++) ((double *)dst)[i] += ((const double *)src)[i];
+}
+
+/* ---- index_select: x [outer, S, inner] dense ----------------------------------------------------- */
+
+typedef struct blocks {
+    int64_t outer, size, inner;
+} blocks;
+static blocks around(const tp_tensor *x, int dim) {
+    blocks b = {1, x->ndim ? x->shape[dim] : 1, 1};
+    for (int d = 0; d < x->ndim; d++)
+        if (d != dim) *(d < dim ? &b.outer : &b.inner) *= x->shape[d];
+    return b;
+}
+
+static tp_tensor *index_select_forward(tp__call *c) {
+    const int dim = (int)c->u.v.n[0];
+    tp_tensor *x = tp__contiguous(c->in[0]), *ix = x ? positions("index_select", c->in[1], around(x, dim).size) : NULL;
+    if (!ix) return NULL;
+    const blocks b = around(x, dim);
+    tp_shape s = tp__shape(x);
+    if (s.ndim) s.dim[dim] = ix->numel;
+    tp_tensor *y = tp__new("index_select", &s, (tp_dtype)x->dtype);
+    if (!y) return NULL;
+    const int64_t *p = tp__ptr(ix), n = ix->numel;
+    const size_t row = (size_t)(b.inner * tp_dtype_size((tp_dtype)x->dtype));
+    for (int64_t o = 0; o < b.outer; o++)
+        for (int64_t i = 0; i < n; i++)
+            memcpy((char *)tp__ptr(y) + (size_t)(o * n + i) * row, (char *)tp__ptr(x) + (size_t)(o * b.size + p[i]) * row, row);
+    c->extra[0] = ix;
+    return y;
+}
+static tp_tensor *index_select_backward(const tp__call *c, tp_tensor *g, int i) {
+    (void)i;
+    const int dim = (int)c->u.v.n[0];
+    tp_tensor *gx = like(c->in[0], true);
+    if (!gx || !(g = tp__contiguous(g))) return NULL;
+    const blocks b = around(gx, dim);
+    const int64_t *p = tp__ptr(c->extra[0]), n = c->extra[0]->numel, es = tp_dtype_size((tp_dtype)g->dtype);
+    for (int64_t o = 0; o < b.outer; o++)
+        for (int64_t k = 0; k < n; k++)
+            add_row((tp_dtype)g->dtype, (char *)tp__ptr(gx) + (o * b.size + p[k]) * b.inner * es,
+                    (char *)tp__ptr(g) + (o * n + k) * b.inner * es, b.inner);
+    return gx;
+}
+static const tp__op op_index_select = {.name = "index_select", .grad_fn = "IndexSelectBackward0",
+                                       .forward = index_select_forward, .backward = index_select_backward};
+tp_tensor *tp_index_select(tp_tensor *x, int dim, tp_tensor *index) {
+    if (!x || !index) return tp__error_null("index_select"), NULL;
+    int d;
+    if (!tp__axis("index_select", dim, x->ndim, &d)) return NULL;
+    if (index->ndim > 1)
+        return tp__fail(TP_ESHAPE, "index_select: the index must have one axis, not %d", index->ndim);
+    tp_tensor *in[2] = {x, index};
+    tp__call c = {.op = &op_index_select, .in = in, .nin = 2, .u.v.n = {d}};
+    return tp__apply(&c);
+}
+
+/* ---- gather -------------------------------------------------------------------------------------------- */
+
+/* Element offset in x of each element of ix (dense, same rank), with its own position along dim. */
+static int64_t offset_of(const tp_tensor *x, const tp_tensor *ix, int dim, int64_t k, int64_t at) {
+    int64_t off = 0;
+    for (int d = ix->ndim - 1; d >= 0; d--) {
+        const int64_t i = k % ix->shape[d];
+        k /= ix->shape[d];
+        off += (d == dim ? at : i) * x->stride[d];
+    }
+    return off;
+}
+static bool gather_fits(const tp_tensor *x, const tp_tensor *ix, int dim) {
+    bool fits = x->ndim == ix->ndim;
+    for (int d = 0; d < x->ndim && fits; d++) fits = d == dim || ix->shape[d] <= x->shape[d];
+    const tp_shape sx = tp__shape(x), si = tp__shape(ix);
+    char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
+    if (!fits)
+        tp_error_set(TP_ESHAPE, "gather: the index %s must have the rank of %s and be no larger but in dim %d",
+                     tp__shape_text(&si, tb), tp__shape_text(&sx, ta), dim);
+    return fits;
+}
+static tp_tensor *gather_forward(tp__call *c) {
+    const int dim = (int)c->u.v.n[0];
+    tp_tensor *x = c->in[0];
+    if (!gather_fits(x, c->in[1], dim)) return NULL;
+    tp_tensor *ix = positions("gather", c->in[1], x->ndim ? x->shape[dim] : 1), *y = NULL;
+    const tp_shape s = tp__shape(c->in[1]);
+    if (ix) y = tp__new("gather", &s, (tp_dtype)x->dtype);
+    if (!y) return NULL;
+    const int64_t *p = tp__ptr(ix);
+    const size_t es = (size_t)tp_dtype_size((tp_dtype)x->dtype);
+    for (int64_t k = 0; k < y->numel; k++)
+        memcpy((char *)tp__ptr(y) + (size_t)k * es, (char *)tp__ptr(x) + (size_t)offset_of(x, ix, dim, k, p[k]) * es, es);
+    c->extra[0] = ix;
+    return y;
+}
+static tp_tensor *gather_backward(const tp__call *c, tp_tensor *g, int i) {
+    (void)i;
+    tp_tensor *gx = like(c->in[0], true), *ix = c->extra[0];
+    if (!gx || !(g = tp__contiguous(g))) return NULL;
+    const int64_t *p = tp__ptr(ix), es = tp_dtype_size((tp_dtype)g->dtype);
+    for (int64_t k = 0; k < g->numel; k++)
+        add_row((tp_dtype)g->dtype, (char *)tp__ptr(gx) + offset_of(gx, ix, (int)c->u.v.n[0], k, p[k]) * es,
+                (char *)tp__ptr(g) + k * es, 1);
+    return gx;
+}
+static const tp__op op_gather = {.name = "gather", .grad_fn = "GatherBackward0", .forward = gather_forward,
+                                 .backward = gather_backward};
+tp_tensor *tp_gather(tp_tensor *x, int dim, tp_tensor *index) {
+    if (!x || !index) return tp__error_null("gather"), NULL;
+    int d;
+    if (!tp__axis("gather", dim, x->ndim, &d)) return NULL;
+    tp_tensor *in[2] = {x, index};
+    tp__call c = {.op = &op_gather, .in = in, .nin = 2, .u.v.n = {d}};
+    return tp__apply(&c);
+}
+
+/* ---- masks ----------------------------------------------------------------------------------------------- */
+
+static int64_t count_set(const tp_tensor *dense) {
+    const uint8_t *p = tp__ptr(dense);
+    int64_t n = 0;
+    for (int64_t i = 0; i < dense->numel; i++) n += p[i] != 0;
+    return n;
+}
+static bool is_mask(const char *what, const tp_tensor *mask) {
+    if (mask->dtype == TP_BOOL || mask->dtype == TP_UINT8) return true;
+    tp_error_set(TP_EDTYPE, "%s: a mask must be bool, not %s", what, tp_dtype_name((tp_dtype)mask->dtype));
+    return false;
+}
+/* x and mask, both dense in their common shape. */
+static bool meet(tp_tensor **x, tp_tensor **mask) {
+    tp_shape s, a = tp__shape(*x), b = tp__shape(*mask);
+    if (!tp__broadcast("masked_select", &a, &b, &s)) return false;
+    int64_t stride[TP_MAX_DIM];
+    for (int k = 0; k < 2; k++) {
+        tp_tensor **t = k ? mask : x;
+        tp__broadcast_strides(*t, &s, stride);
+        tp_tensor *v = tp__view(*t, s.ndim, s.dim, stride, (*t)->offset);
+        *t = v ? tp__contiguous(v) : NULL;
+        if (!*t) return false;
+    }
+    return true;
+}
+static tp_tensor *masked_select_forward(tp__call *c) {
+    tp_tensor *x = c->in[0], *m = c->in[1];
+    if (!is_mask("masked_select", m) || !meet(&x, &m)) return NULL;
+    tp_tensor *y = tp__new("masked_select", &TP_SHAPE(count_set(m)), (tp_dtype)x->dtype);
+    if (!y) return NULL;
+    const uint8_t *p = tp__ptr(m);
+    const size_t es = (size_t)tp_dtype_size((tp_dtype)x->dtype);
+    char *to = tp__ptr(y);
+    for (int64_t i = 0; i < x->numel; i++)
+        if (p[i]) to = (char *)memcpy(to, (char *)tp__ptr(x) + (size_t)i * es, es) + es;
+    c->extra[0] = m;
+    return y;
+}
+static tp_tensor *masked_select_backward(const tp__call *c, tp_tensor *g, int i) {
+    (void)i;
+    tp_tensor *gx = NULL, *m = c->extra[0];
+    const tp_shape s = tp__shape(m); /* the common shape; the tape sums it down to x's */
+    if (!(g = tp__contiguous(g)) || !(gx = tp__new_zeros("masked_select", &s, (tp_dtype)g->dtype))) return NULL;
+    const uint8_t *p = tp__ptr(m);
+    const size_t es = (size_t)tp_dtype_size((tp_dtype)g->dtype);
+    const char *from = tp__ptr(g);
+    for (int64_t k = 0; k < m->numel; k++)
+        if (p[k]) {
+            memcpy((char *)tp__ptr(gx) + (size_t)k * es, from, es);
+            from += es;
+        }
+    return gx;
+}
+static const tp__op op_masked_select = {.name = "masked_select", .grad_fn = "MaskedSelectBackward0",
+                                        .forward = masked_select_forward, .backward = masked_select_backward};
+tp_tensor *tp_masked_select(tp_tensor *x, tp_tensor *mask) {
+    tp_tensor *in[2] = {x, mask};
+    tp__call c = {.op = &op_masked_select, .in = in, .nin = 2};
+    return tp__apply(&c);
+}
+
+tp_tensor *tp_nonzero(tp_tensor *x) {
+    if (!x) return tp__error_null("nonzero"), NULL;
+    tp_tensor *m = tp__to(x, TP_BOOL);
+    if (!m || !(m = tp__contiguous(m))) return NULL;
+    tp_tensor *y = tp__new("nonzero", &TP_SHAPE(count_set(m), x->ndim), TP_INT64);
+    if (!y) return NULL;
+    const uint8_t *p = tp__ptr(m);
+    int64_t *to = tp__ptr(y);
+    for (int64_t i = 0; i < m->numel; i++) {
+        if (!p[i]) continue;
+        int64_t rest = i;
+        for (int d = x->ndim - 1; d >= 0; d--) {
+            to[d] = rest % x->shape[d];
+            rest /= x->shape[d];
+        }
+        to += x->ndim;
+    }
+    return y;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------- */
+
+tp_tensor *tp_masked_fill_(tp_tensor *x, tp_tensor *mask, double value) {
+    if (!x || !mask) return tp__error_null("masked_fill_"), NULL;
+    if (!tp__may_write("masked_fill_", x) || !is_mask("masked_fill_", mask)) return NULL;
+    const tp_scope s = tp_scope_no_grad();
+    tp_tensor *y = tp_masked_fill(x, mask, value);
+    const tp_shape a = tp__shape(x), b = y ? tp__shape(y) : a;
+    if (y && !tp__shape_equal(&a, &b))
+        y = tp__fail(TP_ESHAPE, "masked_fill_: the mask must broadcast to the tensor, not the tensor to the mask");
+    if (y) {
+        tp__copy(x, y);
+        tp__touch(x);
+    }
+    tp_scope_end(s);
+    return y ? x : NULL;
+}
+
+static bool index_copy(tp_tensor *x, int d, tp_tensor *index, tp_tensor *src) {
+    tp_tensor *ix = positions("index_copy_", index, x->shape[d]);
+    if (!ix) return false;
+    tp_shape want = tp__shape(x), have = tp__shape(src);
+    want.dim[d] = ix->numel;
+    char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
+    if (!tp__shape_equal(&want, &have))
+        return tp_error_set(TP_ESHAPE, "index_copy_: the source is %s but must be %s", tp__shape_text(&have, ta),
+                            tp__shape_text(&want, tb)), false;
+    if (tp_shares_storage(x, src) && !(src = tp__clone(src))) return false;
+    const int64_t *p = tp__ptr(ix);
+    for (int64_t i = 0; i < ix->numel; i++) {
+        int64_t shape[TP_MAX_DIM];
+        memcpy(shape, x->shape, sizeof shape);
+        shape[d] = 1;
+        tp_tensor *to = tp__view(x, x->ndim, shape, x->stride, x->offset + p[i] * x->stride[d]);
+        tp_tensor *from = to ? tp__view(src, x->ndim, shape, src->stride, src->offset + i * src->stride[d]) : NULL;
+        if (!from) return false;
+        tp__copy(to, from);
+        tp__drop(from);
+        tp__drop(to);
+    }
+    tp__touch(x);
+    return true;
+}
+tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *index, tp_tensor *src) {
+    if (!x || !index || !src) return tp__error_null("index_copy_"), NULL;
+    int d;
+    if (!tp__may_write("index_copy_", x) || !tp__axis("index_copy_", dim, x->ndim, &d)) return NULL;
+    if (!x->ndim) return tp__fail(TP_EINDEX, "index_copy_: a 0-d tensor cannot be indexed");
+    if (src->requires_grad && tp_grad_enabled())
+        return tp__fail(TP_EGRAD, "index_copy_: the source requires a gradient, which an in-place copy would lose");
+    const tp_scope s = tp_scope_no_grad();
+    const bool ok = index_copy(x, d, index, src);
+    tp_scope_end(s);
+    return ok ? x : NULL;
+}

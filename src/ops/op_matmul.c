@@ -1,0 +1,211 @@
+/* op_matmul.c -- matrix products: matmul with batches, and linear with its bias fused.
+ *
+ * Operands become [..., M, K] and [..., K, N] views (a 1-d operand gains an axis of size 1), transposes
+ * are strides, and the kernel takes any strides: nothing is copied but what has no usable layout. */
+#include "ops/ops.h"
+
+/* ---- running the kernel over batches -------------------------------------------------------------- */
+
+typedef struct product {
+    tp_tensor *a, *b, *c; /* [..., M, K], [..., K, N], [..., M, N] dense */
+    tp_tensor *bias;      /* [N] dense, or NULL */
+} product;
+
+static bool run_gemm(tp__gemm *g) {
+    const size_t bytes = tp__gemm_workspace(g);
+    void *work = bytes ? tp__alloc(bytes) : NULL;
+    if (bytes && !work) return false;
+    tp__gemm_run(g, work);
+    tp__free(work, bytes);
+    return true;
+}
+
+/* One kernel call for each index of the batch axes but the last, which is the kernel's own batch. */
+static bool run(const product *p) {
+    const tp_tensor *a = p->a, *b = p->b, *c = p->c;
+    const int nd = c->ndim, lead = nd - 2, m = nd - 2, n = nd - 1;
+    int64_t sa[TP_MAX_DIM], sb[TP_MAX_DIM];
+    tp_shape full = tp__shape(c);
+    full.dim[n] = a->shape[a->ndim - 1];
+    tp__broadcast_strides(a, &full, sa);
+    full.dim[m] = full.dim[n];
+    full.dim[n] = c->shape[n];
+    tp__broadcast_strides(b, &full, sb);
+    const int64_t es = tp_dtype_size((tp_dtype)c->dtype);
+    tp__gemm g = {.dtype = (tp_dtype)c->dtype, .M = c->shape[m], .N = c->shape[n], .K = full.dim[m],
+                  .batch = lead ? c->shape[lead - 1] : 1, .a_row = sa[m], .a_col = sa[n], .b_row = sb[m], .b_col = sb[n],
+                  .c_row = c->shape[n], .bias = p->bias ? tp__ptr(p->bias) : NULL};
+    if (lead) {
+        g.a_batch = sa[lead - 1];
+        g.b_batch = sb[lead - 1];
+        g.c_batch = c->stride[lead - 1];
+    }
+    int64_t outer = 1;
+    for (int d = 0; d < lead - 1; d++) outer *= c->shape[d];
+    for (int64_t i = 0; i < outer; i++) {
+        int64_t oa = 0, ob = 0, oc = 0, rest = i;
+        for (int d = lead - 2; d >= 0; d--) {
+            const int64_t at = rest % c->shape[d];
+            rest /= c->shape[d];
+            oa += at * sa[d];
+            ob += at * sb[d];
+            oc += at * c->stride[d];
+        }
+        g.a = (const char *)tp__ptr(a) + oa * es;
+        g.b = (const char *)tp__ptr(b) + ob * es;
+        g.c = (char *)tp__ptr(c) + oc * es;
+        if (!run_gemm(&g)) return false;
+    }
+    return true;
+}
+
+/* A 2-d b lets the batch axes of a dense a be rows: [..., M, K] is [R, K]. */
+static tp_tensor *as_rows(tp_tensor *x) {
+    if (x->ndim == 2) return x;
+    const int64_t k = x->shape[x->ndim - 1];
+    int64_t r = 1;
+    for (int d = 0; d < x->ndim - 1; d++) r *= x->shape[d];
+    return tp__reshaped(x, &TP_SHAPE(r, k));
+}
+
+/* a @ b for operands of at least two axes; NULL passes through. */
+static tp_tensor *multiply(tp_tensor *a, tp_tensor *b, tp_tensor *bias) {
+    if (!a || !b) return NULL;
+    static tp__sig sig = TP__SIG("x[..., M, K] w[..., K, N] -> [..., M, N]");
+    tp_shape s;
+    if (!tp__sig_infer("matmul", &sig, (tp_tensor *[]){a, b}, 2, &s)) return NULL;
+    tp_tensor *c = tp__new("matmul", &s, (tp_dtype)a->dtype);
+    if (!c) return NULL;
+    if (b->ndim > 2 || a->ndim == 2) return run(&(product){a, b, c, bias}) ? c : NULL;
+    tp_tensor *a2 = as_rows(a), *c2 = a2 ? as_rows(c) : NULL;
+    const bool ok = c2 && run(&(product){a2, b, c2, bias});
+    if (c2) tp__drop(c2);
+    return ok ? c : NULL;
+}
+
+static tp_tensor *transposed(const tp_tensor *x) {
+    return tp__swapped(x, x->ndim - 2, x->ndim - 1);
+}
+
+/* ---- matmul ------------------------------------------------------------------------------------------ */
+
+static bool one_dtype(const char *what, const char *na, const tp_tensor *a, const char *nb, const tp_tensor *b) {
+    if (a->dtype == b->dtype && a->dtype != TP_BOOL) return true;
+    if (a->dtype == TP_BOOL) tp_error_set(TP_EDTYPE, "%s: not defined for bool", what);
+    else
+        tp_error_set(TP_EDTYPE, "%s: %s is %s but %s is %s", what, na, tp_dtype_name((tp_dtype)a->dtype), nb,
+                     tp_dtype_name((tp_dtype)b->dtype));
+    return false;
+}
+
+static tp_tensor *with_axis(tp_tensor *x, bool row) {
+    if (x->ndim != 1) return x;
+    return tp__reshaped(x, row ? &TP_SHAPE(1, x->shape[0]) : &TP_SHAPE(x->shape[0], 1));
+}
+
+static tp_tensor *matmul_forward(tp__call *c) {
+    tp_tensor *x = c->in[0], *w = c->in[1];
+    if (!one_dtype("matmul", "x", x, "w", w)) return NULL;
+    if (!x->ndim || !w->ndim)
+        return tp__fail(TP_ESHAPE, "matmul: both operands need at least one axis; %s has none (use tp_mul)",
+                        x->ndim ? "w" : "x");
+    tp_tensor *y = multiply(with_axis(x, true), with_axis(w, false), NULL);
+    if (!y || (x->ndim > 1 && w->ndim > 1)) return y;
+    tp_shape s = tp__shape(y);
+    if (w->ndim == 1) s.ndim--;
+    if (x->ndim == 1) {
+        s.ndim--;
+        if (s.ndim >= 0 && w->ndim > 1) s.dim[s.ndim - 1] = y->shape[y->ndim - 1];
+    }
+    return tp__reshaped(y, &s);
+}
+
+/* The gradient with the axes of size 1 that a 1-d operand had gained. */
+static tp_tensor *full_gradient(const tp__call *c, tp_tensor *g) {
+    const bool row = c->in[0]->ndim == 1, column = c->in[1]->ndim == 1;
+    if (!row && !column) return g;
+    tp_shape s = tp__shape(g);
+    if (row && !column) {
+        s.dim[s.ndim] = s.dim[s.ndim - 1];
+        s.dim[s.ndim - 1] = 1;
+        s.ndim++;
+    } else {
+        if (row) s.dim[s.ndim++] = 1;
+        s.dim[s.ndim++] = 1;
+    }
+    return tp__reshaped(g, &s);
+}
+
+/* gx = g @ w.T and gw = x.T @ g; with a 2-d w the batch axes of x are rows of one product. */
+static tp_tensor *matmul_backward(const tp__call *c, tp_tensor *g, int i) {
+    tp_tensor *x = with_axis(c->in[0], true), *w = with_axis(c->in[1], false), *r;
+    g = full_gradient(c, g);
+    if (!x || !w || !g) return NULL;
+    if (i == 0) r = multiply(g, transposed(w), NULL);
+    else if (w->ndim == 2) {
+        tp_tensor *rows = as_rows(x), *grows = rows ? as_rows(g) : NULL;
+        r = grows ? multiply(transposed(rows), grows, NULL) : NULL;
+    } else
+        r = multiply(transposed(x), g, NULL);
+    if (!r || c->in[i]->ndim != 1) return r;
+    tp_shape s = {.ndim = r->ndim - 1}; /* back to one axis, batch axes kept for the tape to sum */
+    memcpy(s.dim, r->shape, sizeof s.dim);
+    s.dim[s.ndim - 1] = c->in[i]->shape[0];
+    return tp__reshaped(r, &s);
+}
+static const tp__op op_matmul = {.name = "matmul", .grad_fn = "MmBackward0", .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1),
+                                 .forward = matmul_forward, .backward = matmul_backward};
+
+static const char *matmul_name(const tp_tensor *x, const tp_tensor *w) {
+    if (x->ndim == 2 && w->ndim == 2) return "MmBackward0";
+    if (x->ndim == 1 && w->ndim == 1) return "DotBackward0";
+    if (x->ndim == 2 && w->ndim == 1) return "MvBackward0";
+    if (x->ndim == 1 && w->ndim == 2) return "SqueezeBackward4";
+    return "UnsafeViewBackward0";
+}
+
+tp_tensor *tp_matmul(tp_tensor *x, tp_tensor *w) {
+    if (!x || !w) return tp__error_null("matmul"), NULL;
+    tp_tensor *in[2] = {x, w};
+    tp__call c = {.op = &op_matmul, .in = in, .nin = 2};
+    return tp__apply_named(&c, matmul_name(x, w));
+}
+
+/* ---- linear -------------------------------------------------------------------------------------------- */
+
+static tp_tensor *linear_forward(tp__call *c) {
+    static tp__sig sig = TP__SIG("x[..., I] w[O, I] b[O]? -> [..., O]");
+    tp_tensor *x = c->in[0], *w = c->in[1], *b = c->nin > 2 ? c->in[2] : NULL;
+    tp_shape s;
+    if (!tp__sig_infer("linear", &sig, c->in, c->nin, &s) || !one_dtype("linear", "x", x, "w", w)) return NULL;
+    if (b && !one_dtype("linear", "w", w, "b", b)) return NULL;
+    if (b && !(b = tp__contiguous(b))) return NULL;
+    tp_tensor *rows = as_rows(x), *wt = rows ? transposed(w) : NULL, *y = multiply(rows, wt, b);
+    if (wt) tp__drop(wt);
+    return y && x->ndim != 2 ? tp__reshaped(y, &s) : y;
+}
+
+static tp_tensor *linear_backward(const tp__call *c, tp_tensor *g, int i) {
+    tp_tensor *grows = as_rows(g);
+    if (!grows) return NULL;
+    if (i == 2) return tp__fold("linear", TP__RED_SUM, grows, 1u, false);
+    if (i == 1) {
+        tp_tensor *rows = as_rows(c->in[0]);
+        return rows ? multiply(transposed(grows), rows, NULL) : NULL;
+    }
+    tp_tensor *gx = multiply(grows, c->in[1], NULL);
+    const tp_shape s = tp__shape(c->in[0]);
+    return gx && s.ndim != 2 ? tp__reshaped(gx, &s) : gx;
+}
+static const tp__op op_linear = {.name = "linear", .grad_fn = "AddmmBackward0",
+                                 .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1), .forward = linear_forward,
+                                 .backward = linear_backward};
+
+tp_tensor *tp_linear(tp_tensor *x, tp_tensor *w, tp_tensor *b) {
+    if (!x || !w || !b) return tp__error_null("linear"), NULL;
+    tp_tensor *in[3] = {x, w, b};
+    const bool biased = !tp__is_none(b);
+    tp__call c = {.op = &op_linear, .in = in, .nin = biased ? 3 : 2};
+    const char *flat = biased ? "AddmmBackward0" : "MmBackward0";
+    return tp__apply_named(&c, x->ndim == 2 ? flat : biased ? "ViewBackward0" : "UnsafeViewBackward0");
+}

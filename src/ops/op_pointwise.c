@@ -1,0 +1,241 @@
+/* op_pointwise.c -- every row of pointwise.def as a public, differentiable function.
+ *
+ * The rows differ in the dtype they compute in and in what backward reads; everything else is one
+ * forward and one backward for all of them. */
+#include "ops/ops.h"
+#include <math.h>
+
+typedef enum kind { K_UNARY, K_UNARY_NUM, K_TEST, K_BINARY, K_BINARY_NUM, K_COMPARE, K_BITWISE, K_PARAM } kind;
+
+typedef struct row {
+    kind kind;
+    unsigned saves;
+    const char *dx[2]; /* the gradients' texts: "g" alone needs no pass */
+} row;
+static const row rows[TP__PW_COUNT] = {
+#define UNARY(name, fn, sv, lo, hi, y, da, doc) [TP__PW_##name] = {K_UNARY, sv, {#da}},
+#define UNARY_NUM(name, fn, sv, lo, hi, y, da, doc) [TP__PW_##name] = {K_UNARY_NUM, sv, {#da}},
+#define TEST(name, y, doc) [TP__PW_##name] = {K_TEST, 0, {0}},
+#define BINARY(name, fn, sv, lo, hi, y, da, db, doc) [TP__PW_##name] = {K_BINARY, sv, {#da, #db}},
+#define BINARY_NUM(name, fn, sv, lo, hi, y, da, db, doc) [TP__PW_##name] = {K_BINARY_NUM, sv, {#da, #db}},
+#define COMPARE(name, y, doc) [TP__PW_##name] = {K_COMPARE, 0, {0}},
+#define BITWISE(name, y, doc) [TP__PW_##name] = {K_BITWISE, 0, {0}},
+#define PARAM(name, fn, sv, lo, hi, y, da, doc) [TP__PW_##name] = {K_PARAM, sv, {#da}},
+#include "kernels/pointwise.def"
+};
+
+/* ---- dtypes and special values ------------------------------------------------------------------- */
+
+/* The dtype that an op of this kind computes in. */
+static tp_dtype compute_dtype(tp__pw_op op, tp_tensor *const *in, int n) {
+    const tp_dtype d = tp__result_type(in, n);
+    const kind k = rows[op].kind;
+    return (k == K_UNARY || k == K_BINARY) && !tp__is_float(d) ? TP_FLOAT32 : d;
+}
+
+static bool any_where(tp_tensor *b, bool (*bad)(int64_t v)) {
+    tp_tensor *dense = tp__to(b, TP_INT64);
+    if (dense) dense = tp__contiguous(dense);
+    if (!dense) return false;
+    const int64_t *p = tp__ptr(dense);
+    bool found = false;
+    for (int64_t i = 0; i < dense->numel && !found; i++) found = bad(p[i]);
+    return found;
+}
+static bool is_negative(int64_t v) {
+    return v < 0;
+}
+static bool is_zero(int64_t v) {
+    return v == 0;
+}
+
+/* What has no answer in integers. */
+static bool integers_fit(tp__pw_op op, const char *name, tp_dtype d, tp_tensor *b) {
+    if (op == TP__PW_pow && any_where(b, is_negative))
+        return tp_error_set(TP_EVALUE, "pow: integers to a negative integer power are no integers (make one of them "
+                            "a float)"), false;
+    if ((op == TP__PW_remainder || op == TP__PW_floor_divide) && any_where(b, is_zero))
+        return tp_error_set(TP_EVALUE, "%s: %s division by zero", name, tp_dtype_name(d)), false;
+    return true;
+}
+
+static tp_tensor *no_kernel(const char *name, tp_dtype d) {
+    return tp__fail(TP_EDTYPE, "%s: not defined for %s", name, tp_dtype_name(d));
+}
+
+/* Bounds that an integer dtype can hold. */
+static void clip_params(tp_dtype d, double *p, double *q) {
+    if (tp__is_float(d)) return;
+    const double lo = d == TP_UINT8 ? 0 : -0x1p63, hi = d == TP_UINT8 ? 255 : 0x1.fffffffffffffp62;
+    *p = fmin(fmax(*p, lo), hi);
+    *q = fmin(fmax(*q, lo), hi);
+}
+
+/* ---- forward ---------------------------------------------------------------------------------------- */
+
+static tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *const *in, int n, double p, double q) {
+    const kind k = rows[op].kind;
+    tp_dtype d = compute_dtype(op, in, n);
+    if (op == TP__PW_clamp && !tp__is_float(d) &&
+        ((isfinite(p) && p != floor(p)) || (isfinite(q) && q != floor(q))))
+        d = TP_FLOAT32;
+    const tp__pw_fn fn = tp__pw_forward(op, d);
+    if (TP__UNLIKELY(!fn)) return no_kernel(name, d);
+    tp_shape shape = tp__shape(in[0]);
+    if (n == 2) {
+        const tp_shape sb = tp__shape(in[1]);
+        if (!tp__shape_equal(&shape, &sb) && !tp__broadcast(name, &shape, &sb, &shape)) return NULL;
+        if (TP__UNLIKELY(!tp__is_float(d)) && !integers_fit(op, name, d, in[1])) return NULL;
+    }
+    tp_tensor *y = tp__new(name, &shape, k == K_TEST || k == K_COMPARE ? TP_BOOL : d);
+    tp_tensor *a = y ? tp__to(in[0], d) : NULL, *b = a && n == 2 ? tp__to(in[1], d) : NULL;
+    if (TP__UNLIKELY(!a || (n == 2 && !b))) return NULL;
+    clip_params(d, &p, &q);
+    tp__iterate(fn, &shape, (tp_tensor *[]){y, a, b}, 1 + n, p, q);
+    if (b && b != in[1]) tp__drop(b);
+    if (a != in[0]) tp__drop(a);
+    return y;
+}
+
+static tp_tensor *pw_forward(tp__call *c) {
+    return compute(c->op->name, (tp__pw_op)c->u.v.n[0], c->in, c->nin, c->u.v.p, c->u.v.q);
+}
+
+/* ---- backward ----------------------------------------------------------------------------------------- */
+
+static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
+    const tp__pw_op op = (tp__pw_op)c->u.v.n[0];
+    const row *r = &rows[op];
+    if (!strcmp(r->dx[i], "g")) return g;
+    const tp_dtype d = (tp_dtype)c->out->dtype;
+    const tp_shape shape = tp__shape(c->out);
+    tp_tensor *gx = tp__new(c->op->name, &shape, d), *a = NULL, *b = NULL;
+    if (!gx) return NULL;
+    if (r->saves & SAVE_A && !(a = tp__to(c->in[0], d))) return NULL;
+    if (r->saves & SAVE_B && !(b = tp__to(c->in[1], d))) return NULL;
+    double p = c->u.v.p, q = c->u.v.q;
+    clip_params(d, &p, &q);
+    tp__iterate(tp__pw_backward(op, i, d), &shape,
+                (tp_tensor *[]){gx, g, a, b, r->saves & SAVE_Y ? c->out : NULL}, 5, p, q);
+    return gx;
+}
+
+/* ---- the ops and their functions ------------------------------------------------------------------------- */
+
+#define SAVES(sv)                                                                                    \
+    (((sv) & SAVE_A ? TP__SAVE_IN(0) : 0) | ((sv) & SAVE_B ? TP__SAVE_IN(1) : 0) | ((sv) & SAVE_Y ? TP__SAVE_OUT : 0))
+#define DIFFERENTIABLE(op, fn, sv)                                                                   \
+    static const tp__op op_##op = {.name = #op, .grad_fn = #fn "Backward0", .saves = SAVES(sv),      \
+                                   .forward = pw_forward, .backward = pw_backward};
+#define CONSTANT(op) static const tp__op op_##op = {.name = #op, .forward = pw_forward};
+#define UNARY(name, fn, sv, lo, hi, y, da, doc) DIFFERENTIABLE(name, fn, sv)
+#define UNARY_NUM(name, fn, sv, lo, hi, y, da, doc) DIFFERENTIABLE(name, fn, sv)
+#define TEST(name, y, doc) CONSTANT(name)
+#define BINARY(name, fn, sv, lo, hi, y, da, db, doc) DIFFERENTIABLE(name, fn, sv)
+#define BINARY_NUM(name, fn, sv, lo, hi, y, da, db, doc) DIFFERENTIABLE(name, fn, sv)
+#define COMPARE(name, y, doc) CONSTANT(name)
+#define BITWISE(name, y, doc) CONSTANT(name)
+#define PARAM(name, fn, sv, lo, hi, y, da, doc) DIFFERENTIABLE(name, fn, sv)
+#include "kernels/pointwise.def"
+
+static tp_tensor *apply1(const tp__op *op, tp__pw_op id, tp_tensor *x, double p, double q) {
+    tp__call c = {.op = op, .in = &x, .nin = 1, .u.v = {.n = {id}, .p = p, .q = q}};
+    return tp__apply(&c);
+}
+/* A number as exponent takes the short way that torch takes: ^2 is a product, ^0.5 a root. */
+static tp_tensor *number_power(tp_tensor *a, tp_tensor *b) {
+    tp_tensor *in[2] = {a, b};
+    const tp_dtype d = tp__result_type(in, 2);
+    const double e = tp_item(b);
+    tp__call c = {.op = &op_pow, .in = in, .nin = 2, .u.v = {.n = {TP__PW_pow}}};
+    if (a->dtype == d && e == 2)
+        c = (tp__call){.op = &op_square, .in = in, .nin = 1, .u.v = {.n = {TP__PW_square}}};
+    else if (a->dtype == d && e == 0.5 && tp__is_float(d))
+        c = (tp__call){.op = &op_sqrt, .in = in, .nin = 1, .u.v = {.n = {TP__PW_sqrt}}};
+    return tp__apply_named(&c, "PowBackward0");
+}
+static tp_tensor *apply2(const tp__op *op, tp__pw_op id, tp_tensor *a, tp_tensor *b) {
+    if (id == TP__PW_pow && a && b && b->weak) return number_power(a, b);
+    tp_tensor *in[2] = {a, b};
+    tp__call c = {.op = op, .in = in, .nin = 2, .u.v = {.n = {id}}};
+    return tp__apply_named(&c, id == TP__PW_pow ? "PowBackward1" : op->grad_fn);
+}
+
+/* The functions. */
+#define F1(name)                                                                                     \
+    tp_tensor *tp_##name(tp_tensor *x) { return apply1(&op_##name, TP__PW_##name, x, 0, 0); }
+#define F2(name)                                                                                     \
+    tp_tensor *tp_##name(tp_tensor *a, tp_tensor *b) { return apply2(&op_##name, TP__PW_##name, a, b); }
+#define UNARY(name, ...) F1(name)
+#define UNARY_NUM(name, ...) F1(name)
+#define TEST(name, ...) F1(name)
+#define BINARY(name, ...) F2(name)
+#define BINARY_NUM(name, ...) F2(name)
+#define COMPARE(name, ...) F2(name)
+#define BITWISE(name, ...) F2(name)
+#define PARAM(name, ...) /* below: they take numbers */
+#include "kernels/pointwise.def"
+
+tp_tensor *tp_clamp(tp_tensor *x, double p, double q) {
+    return apply1(&op_clamp, TP__PW_clamp, x, p != p ? -INFINITY : p, q != q ? INFINITY : q);
+}
+tp_tensor *tp_leaky_relu(tp_tensor *x, double p) {
+    return apply1(&op_leaky_relu, TP__PW_leaky_relu, x, p, 0);
+}
+tp_tensor *tp_elu(tp_tensor *x, double p) {
+    return apply1(&op_elu, TP__PW_elu, x, p, 0);
+}
+
+tp_tensor *tp__pw(tp__pw_op op, tp_tensor *a, tp_tensor *b) {
+    const bool two = rows[op].kind == K_BINARY || rows[op].kind == K_BINARY_NUM || rows[op].kind == K_COMPARE ||
+                     rows[op].kind == K_BITWISE;
+    if (!a || (two && !b)) return NULL;
+    return compute("backward", op, (tp_tensor *[]){a, b}, two ? 2 : 1, 0, 0);
+}
+
+bool tp__need_float(const char *what, const tp_tensor *x) {
+    if (tp__is_float((tp_dtype)x->dtype)) return true;
+    tp_error_set(TP_EDTYPE, "%s: wants floats, not %s (tp_to it first)", what, tp_dtype_name((tp_dtype)x->dtype));
+    return false;
+}
+
+/* ---- where ------------------------------------------------------------------------------------------------ */
+
+static tp_tensor *choose(tp_tensor *cond, tp_tensor *a, tp_tensor *b) {
+    const tp_dtype d = tp__result_type((tp_tensor *[]){a, b}, 2);
+    tp_shape shape, sc = tp__shape(cond), sa = tp__shape(a), sb = tp__shape(b);
+    if (!tp__broadcast("where", &sa, &sb, &shape) || !tp__broadcast("where", &sc, &shape, &shape)) return NULL;
+    tp_tensor *y = tp__new("where", &shape, d);
+    tp_tensor *c = y ? tp__to(cond, TP_BOOL) : NULL;
+    a = c ? tp__to(a, d) : NULL;
+    b = a ? tp__to(b, d) : NULL;
+    if (!b) return NULL;
+    tp__iterate(tp__pw_forward(TP__PW_where, d), &shape, (tp_tensor *[]){y, c, a, b}, 4, 0, 0);
+    return y;
+}
+static tp_tensor *where_forward(tp__call *c) {
+    const tp_dtype d = (tp_dtype)c->in[0]->dtype;
+    if (d != TP_BOOL && d != TP_UINT8)
+        return tp__fail(TP_EDTYPE, "where: the condition must be bool, not %s", tp_dtype_name(d));
+    return choose(c->in[0], c->in[1], c->in[2]);
+}
+static tp_tensor *where_backward(const tp__call *c, tp_tensor *g, int i) {
+    tp_tensor *zero = tp__new_zeros("where", &TP_0D, (tp_dtype)g->dtype);
+    if (!zero) return NULL;
+    return i == 1 ? choose(c->in[0], g, zero) : choose(c->in[0], zero, g);
+}
+static const tp__op op_where = {.name = "where", .grad_fn = "WhereBackward0", .saves = TP__SAVE_IN(0),
+                                .forward = where_forward, .backward = where_backward};
+tp_tensor *tp_where(tp_tensor *cond, tp_tensor *a, tp_tensor *b) {
+    tp_tensor *in[3] = {cond, a, b};
+    tp__call c = {.op = &op_where, .in = in, .nin = 3};
+    return tp__apply(&c);
+}
+
+tp_tensor *tp_masked_fill(tp_tensor *x, tp_tensor *mask, double value) {
+    if (!x || !mask) return tp__error_null("masked_fill"), NULL;
+    tp_tensor *v = tp_scalar(value, (tp_dtype)x->dtype);
+    tp_tensor *in[3] = {mask, v, x};
+    tp__call c = {.op = &op_where, .in = in, .nin = 3};
+    return tp__apply_named(&c, "MaskedFillBackward0");
+}
