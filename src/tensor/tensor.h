@@ -96,6 +96,10 @@ int64_t tp__count_axes(const tp_tensor *x, uint32_t axes); /* elements that go i
 /* Sum x down to a shape that broadcasts to x's; x itself if it has that shape. */
 tp_tensor *tp__sum_to(tp_tensor *x, const tp_shape *shape);
 
+/* ---- print.c ---- */
+/* A printed number's decimal point becomes '.', whatever the locale has written. */
+void tp__plain_point(char *text);
+
 /* ---- index.c: Python's slices ---- */
 typedef enum { TP__IX_INT, TP__IX_SLICE, TP__IX_NEW, TP__IX_ELLIPSIS } tp__ix_kind;
 typedef struct tp__ix {
