@@ -37,7 +37,7 @@ typedef struct tp__red_best {
 } tp__red_best;
 
 typedef struct tp__red_kernel {
-    size_t acc, out; /* bytes of an accumulator and of a result */
+    size_t in, acc, out; /* bytes of an element, an accumulator and a result */
     /* acc[i] = reduction of x[i][0..n), rows `stride` elements apart; the first column is number `base`
      * of the whole row. n may be 0. aux: a number per row. */
     void (*rows)(const void *x, int64_t rows, int64_t n, int64_t stride, int64_t base, const double *aux,

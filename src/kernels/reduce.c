@@ -33,7 +33,8 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi) {
 }
 
 static plan make_plan(const tp__reduce *r) {
-    plan p = {.r = r, .k = &tp__kernels_now()->reduce[r->op][r->dtype], .size = tp_dtype_size(r->dtype)};
+    plan p = {.r = r, .k = &tp__kernels_now()->reduce[r->op][r->dtype]};
+    p.size = (int64_t)p.k->in;
     p.block = r->inner < BLOCK ? r->inner : BLOCK;
     p.chunk = r->inner == 1 ? TP__RED_CHUNK : clamp(PIECE / p.block, FEW, r->inner < NARROW ? PIECE : MANY);
     if (r->op == TP__RED_ARGMAX || r->op == TP__RED_ARGMIN) p.chunk = r->inner == 1 ? p.chunk : MANY;
