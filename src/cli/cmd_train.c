@@ -183,16 +183,13 @@ static bool train(job *j) {
                                   .callbacks = callbacks, .ncallbacks = n};
     j->learner = tp_learner_new(&opts);
     if (!j->learner || (j->resume && tp_learner_load(j->learner, j->resume))) return false;
-    const int64_t left = j->r.epochs - tp_recorder_epochs(j->learner);
-    if (left <= 0)
-        return tp_error_set(TP_EVALUE, "%s has %lld epochs behind it already; ask for more with --epochs", j->resume,
-                            (long long)tp_recorder_epochs(j->learner)), false;
     cli_stop_watch(j->learner);
     const tp_status r = !strcmp(j->r.schedule, "one_cycle") ? tp_fit_one_cycle(j->learner, j->r.epochs, j->r.lr)
                                                             : tp_fit(j->learner, j->r.epochs, j->r.lr);
     cli_stop_watch(NULL);
     cli_progress_clear();
     j->unfinished = tp_learner_stopped(j->learner);
+    if (!r && j->unfinished && tp_learner_save(j->learner, j->checkpoint)) return false;
     return r == TP_OK;
 }
 
@@ -240,7 +237,7 @@ static void say_saved(const job *j) {
     if (j->unfinished) {
         printf("\nstopped after %lld of %lld epochs; the model so far is %s\n", (long long)done, (long long)j->r.epochs,
                j->out_path);
-        if (done) printf("go on with the same options and: --resume %s\n", j->checkpoint);
+        printf("go on with the same options and: --resume %s\n", j->checkpoint);
         return;
     }
     printf("\nsaved %s (weights sha256 %.16s...)\n", j->out_path, j->sha);
