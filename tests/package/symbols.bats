@@ -9,9 +9,14 @@ load ../support
 }
 
 @test "the public headers declare what is exported, and nothing else" {
-    # The preprocessor goes first: prototypes may come from tables.
-    printf '#define TAPER_PLAIN\n#include "taper.h"\n' | cc -std=c11 -E -P -I "$TAPER_SOURCE_DIR/include" - |
-        grep -oE '\btp_[a-zA-Z0-9_]+ ?\(' | tr -d ' (' | LC_ALL=C sort -u >"$BATS_TEST_TMPDIR/declared"
+    # Prototypes may come from tables, so the preprocessor goes first, over headers whose TP_API is a sign
+    # that stays and whose other attributes go.
+    cp -r "$TAPER_SOURCE_DIR/include" "$BATS_TEST_TMPDIR"
+    sed -i -e 's/^#define TP_API .*/#define TP_API @/' -e 's/^\(#define TP_[A-Z_]*\((.*)\)\?\) __attribute__.*/\1/' \
+        "$BATS_TEST_TMPDIR/include/taper/base.h"
+    printf '#define TAPER_PLAIN\n#include "taper.h"\n' | cc -std=c11 -E -P -I "$BATS_TEST_TMPDIR/include" - |
+        tr '\n' ' ' | grep -oE '@[^(;]*[(;]' | grep -oE 'tp_\w+ *[(;]' | tr -d '(; ' | LC_ALL=C sort -u \
+        >"$BATS_TEST_TMPDIR/declared"
     diff -u "$BATS_TEST_TMPDIR/declared" "$TAPER_SOURCE_DIR/tests/symbols.txt"
 }
 
