@@ -6,13 +6,6 @@
 #define TAPER_SRC_DATA_DATA_H
 #include "tensor/tensor.h"
 #include "taper/data.h"
-#include <string.h>
-
-/* Options may come from a program that knew fewer fields: what it lacks is zero, as is all of NULL. */
-static inline void tp__options(void *out, size_t size, const void *given, size_t given_size) {
-    memset(out, 0, size);
-    if (given) memcpy(out, given, given_size < size ? given_size : size);
-}
 
 /* ---- transform.c ---- */
 /* N rows of n elements each, row-major. */
@@ -30,9 +23,14 @@ void tp__rows_gather(const tp__rows *r, const int64_t *index, int64_t count, voi
 /* A dataset of rows in memory: the pairs of x and y. `keep[2]` (NULL or kept tensors) and the block
  * itself belong to the dataset from now on, also when the call fails. */
 tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp__rows *y,
-                           const tp_shape *y_shape, int64_t len, tp_tensor *const keep[2], tp_dataset *out);
+                           const tp_shape *y_shape, int64_t len, tp_tensor *const keep[2],
+                           tp_dataset *out);
 /* Does a batch of ds take no more than a copy? */
 bool tp__dataset_in_memory(const tp_dataset *ds);
+
+/* ---- loader.c ---- */
+/* Batches handed out in this pass; 0 between passes. */
+int64_t tp__loader_position(const tp_loader *dl);
 
 /* ---- split.c ---- */
 /* Which of n items are for validation: the first floor(pct n) of torch's randperm(n) under `seed`. */

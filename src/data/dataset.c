@@ -3,6 +3,7 @@
  * zip pairs the rows of two tensors. It looks at them through raw pointers, because handles belong to
  * one thread and samples are fetched by several. */
 #include "data/data.h"
+#include <string.h>
 
 int64_t tp_dataset_len(const tp_dataset *ds) {
     if (!ds || !ds->len) return tp__error_null("dataset_len"), -1;
@@ -45,7 +46,8 @@ static void rows_free(void *self) {
 }
 
 tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp__rows *y,
-                           const tp_shape *y_shape, int64_t len, tp_tensor *const keep[2], tp_dataset *out) {
+                           const tp_shape *y_shape, int64_t len, tp_tensor *const keep[2],
+                           tp_dataset *out) {
     *out = (tp_dataset){0};
     rows_set *s = tp__calloc(1, sizeof *s);
     if (!s) {
@@ -53,9 +55,16 @@ tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp_
         return TP_ENOMEM;
     }
     *s = (rows_set){*x, *y, len, {keep[0], keep[1]}};
-    *out = (tp_dataset){.size = sizeof *out, .self = s, .x_shape = *x_shape, .y_shape = *y_shape,
-                        .x_dtype = tp__rows_dtype(x), .y_dtype = tp__rows_dtype(y), .len = rows_len,
-                        .get = rows_get, .free = rows_free, .get_batch = rows_get_batch};
+    *out = (tp_dataset){.size = sizeof *out,
+                        .self = s,
+                        .x_shape = *x_shape,
+                        .y_shape = *y_shape,
+                        .x_dtype = tp__rows_dtype(x),
+                        .y_dtype = tp__rows_dtype(y),
+                        .len = rows_len,
+                        .get = rows_get,
+                        .free = rows_free,
+                        .get_batch = rows_get_batch};
     return TP_OK;
 }
 
@@ -80,14 +89,16 @@ tp_status tp_zip_dataset(tp_tensor *x, tp_tensor *y, tp_dataset *out) {
     if (!x || !y || !out) return tp__error_null("zip_dataset");
     *out = (tp_dataset){0};
     if (!x->ndim || !y->ndim)
-        return tp_error_set(TP_ESHAPE, "zip_dataset: %s is a single number; rows are wanted", x->ndim ? "y" : "x");
+        return tp_error_set(TP_ESHAPE, "zip_dataset: %s is a single number; rows are wanted",
+                            x->ndim ? "y" : "x");
     if (x->shape[0] != y->shape[0])
-        return tp_error_set(TP_ESHAPE, "zip_dataset: x has %lld rows, y has %lld", (long long)x->shape[0],
-                            (long long)y->shape[0]);
+        return tp_error_set(TP_ESHAPE, "zip_dataset: x has %lld rows, y has %lld",
+                            (long long)x->shape[0], (long long)y->shape[0]);
     x = tp__contiguous(x);
     y = tp__contiguous(y);
     if (!x || !y) return tp_error_code();
     const tp__rows xr = rows_of(x, x->dtype == TP_UINT8), yr = rows_of(y, false);
     const tp_shape xs = row_shape(x), ys = row_shape(y);
-    return tp__rows_dataset(&xr, &xs, &yr, &ys, x->shape[0], (tp_tensor *[2]){tp_keep(x), tp_keep(y)}, out);
+    return tp__rows_dataset(&xr, &xs, &yr, &ys, x->shape[0],
+                            (tp_tensor *[2]){tp_keep(x), tp_keep(y)}, out);
 }

@@ -5,6 +5,7 @@
  * workers is the same code with nobody to help. What a batch holds depends on its number only. A slot's
  * tensors are written again only if nobody else has kept them; else the slot gets new ones. */
 #include "data/data.h"
+#include <string.h>
 
 enum { SLOTS = 4, MAX_WORKERS = 64, UNDECIDED = -2 };
 /* A first batch that took less than this is not worth other threads, which cost that much to wake. */
@@ -26,8 +27,8 @@ struct tp_loader {
     tp_dataset ds;
     int64_t samples, batch_size, batches; /* of the dataset; rows; of a pass */
     bool shuffle, drop_last;
-    tp_rng *rng;      /* NULL: the calling thread's default */
-    tp_rng *shuffler; /* seeded anew for each pass */
+    tp_rng *rng;          /* NULL: the calling thread's default */
+    tp_rng *shuffler;     /* seeded anew for each pass */
     int64_t x_row, y_row; /* bytes of a sample */
     int64_t *order;
 
@@ -99,10 +100,12 @@ static tp_status fill(tp_loader *dl, const claim *c, int64_t *failed) {
     if (dl->ds.get_batch) {
         *failed = c->from;
         if (!checked(dl->ds.get_batch(dl->ds.self, s->index, s->n, x, y))) return TP_OK;
-        return tp_error_prefix("%lld samples from %lld on", (long long)s->n, (long long)s->index[0]);
+        return tp_error_prefix("%lld samples from %lld on", (long long)s->n,
+                               (long long)s->index[0]);
     }
     for (int64_t i = c->from; i < c->to; i++, x += dl->x_row, y += dl->y_row) {
-        if (TP__LIKELY(!checked(dl->ds.get(dl->ds.self, s->index[i], &(tp_sample){x, y})))) continue;
+        if (TP__LIKELY(!checked(dl->ds.get(dl->ds.self, s->index[i], &(tp_sample){x, y}))))
+            continue;
         *failed = i;
         return tp_error_prefix("sample %lld", (long long)s->index[i]);
     }
@@ -169,7 +172,8 @@ static void start_workers(tp_loader *dl, int n) {
         dl->worker[dl->nworkers++] = t;
         tp__mutex_unlock(dl->lock);
     }
-    if (dl->nworkers < n) tp__log("loader: %d of %d workers started: %s", dl->nworkers, n, tp_error_message());
+    if (dl->nworkers < n)
+        tp__log("loader: %d of %d workers started: %s", dl->nworkers, n, tp_error_message());
     tp__error_put(&before);
 }
 
@@ -198,7 +202,8 @@ static tp_tensor *new_buffer(int64_t n, const tp_shape *row, tp_dtype dtype) {
 /* A tensor of n rows that nobody else looks at: *x if it is one. */
 static bool own_buffer(tp_tensor **x, int64_t n, const tp_shape *row, tp_dtype dtype) {
     tp_tensor *old = *x;
-    if (old && old->refs == 1 && old->st->refs == 1 && old->shape[0] == n && !old->requires_grad) return true;
+    if (old && old->refs == 1 && old->st->refs == 1 && old->shape[0] == n && !old->requires_grad)
+        return true;
     tp_free(old);
     return (*x = new_buffer(n, row, dtype)) != NULL;
 }
@@ -340,22 +345,24 @@ int tp_loader_next(tp_loader *dl, tp_batch *b) {
 
 /* ---- making, asking --------------------------------------------------------------------------------- */
 
-static tp_status check_rows(const char *what, const tp_shape *shape, tp_dtype dtype, int64_t *bytes) {
+static tp_status check_rows(const char *what, const tp_shape *shape, tp_dtype dtype,
+                            int64_t *bytes) {
     char text[TP__SHAPE_TEXT];
     int64_t n;
     if (tp_dtype_size(dtype) < 0)
-        return tp_error_set(TP_EDTYPE, "loader: the dataset's %s_dtype is %d, no dtype", what, (int)dtype);
+        return tp_error_set(TP_EDTYPE, "loader: the dataset's %s_dtype is %d, no dtype", what,
+                            (int)dtype);
     if (shape->ndim < 0 || shape->ndim >= TP_MAX_DIM)
-        return tp_error_set(TP_ESHAPE, "loader: the dataset's %s has %d dims, not 0..%d", what, shape->ndim,
-                            TP_MAX_DIM - 1);
+        return tp_error_set(TP_ESHAPE, "loader: the dataset's %s has %d dims, not 0..%d", what,
+                            shape->ndim, TP_MAX_DIM - 1);
     if (!tp__numel(shape, &n) || __builtin_mul_overflow(n, tp_dtype_size(dtype), bytes))
-        return tp_error_set(TP_ESHAPE, "loader: the dataset's %s_shape is %s", what, tp__shape_text(shape, text));
+        return tp_error_set(TP_ESHAPE, "loader: the dataset's %s_shape is %s", what,
+                            tp__shape_text(shape, text));
     return TP_OK;
 }
 
 static tp_status check_dataset(tp_loader *dl) {
     const tp_dataset *ds = &dl->ds;
-    if (!ds->size) return tp_error_set(TP_EVALUE, "loader: the dataset's size is 0, not sizeof(tp_dataset)");
     if (!ds->len || (!ds->get && !ds->get_batch))
         return tp_error_set(TP_EVALUE, "loader: the dataset has no %s", ds->len ? "get" : "len");
     tp_status r = check_rows("x", &ds->x_shape, ds->x_dtype, &dl->x_row);
@@ -368,9 +375,11 @@ static tp_status check_dataset(tp_loader *dl) {
 
 static tp_status set_options(tp_loader *dl, const tp_loader_opts *opts) {
     if (opts->batch_size < 0)
-        return tp_error_set(TP_EVALUE, "loader: batch_size %lld is negative", (long long)opts->batch_size);
+        return tp_error_set(TP_EVALUE, "loader: batch_size %lld is negative",
+                            (long long)opts->batch_size);
     if (opts->workers < -1 || opts->workers > MAX_WORKERS)
-        return tp_error_set(TP_EVALUE, "loader: workers %d is not in -1..%d", opts->workers, MAX_WORKERS);
+        return tp_error_set(TP_EVALUE, "loader: workers %d is not in -1..%d", opts->workers,
+                            MAX_WORKERS);
     dl->batch_size = opts->batch_size ? opts->batch_size : 64;
     dl->batches = dl->samples / dl->batch_size;
     if (!opts->drop_last && dl->samples % dl->batch_size) dl->batches++;
@@ -384,12 +393,13 @@ static tp_status set_options(tp_loader *dl, const tp_loader_opts *opts) {
 tp_loader *tp_loader_new(const tp_dataset *ds, const tp_loader_opts *given) {
     if (!ds) return tp__error_null("loader"), NULL;
     tp_loader_opts opts;
-    tp__options(&opts, sizeof opts, given, given ? given->size : 0);
+    if (!tp__opts("loader", &opts, sizeof opts, given)) return NULL;
     tp_loader *dl = tp__calloc(1, sizeof *dl);
     if (!dl) return NULL;
-    tp__options(&dl->ds, sizeof dl->ds, ds, ds->size);
     dl->nslots = 1;
-    if (check_dataset(dl) || set_options(dl, &opts)) return tp_loader_free(dl), NULL;
+    if (!tp__opts("loader: the dataset", &dl->ds, sizeof dl->ds, ds) || check_dataset(dl) ||
+        set_options(dl, &opts))
+        return tp_loader_free(dl), NULL;
     dl->order = tp__calloc((size_t)dl->samples, sizeof *dl->order);
     dl->shuffler = tp_rng_new(0);
     if (!dl->order || !dl->shuffler) return tp_loader_free(dl), NULL;
@@ -418,6 +428,10 @@ int64_t tp_loader_samples(const tp_loader *dl) {
     return dl->drop_last ? dl->batches * dl->batch_size : dl->samples;
 }
 
+int64_t tp__loader_position(const tp_loader *dl) {
+    return dl->in_pass ? dl->position : 0;
+}
+
 /* ---- state ------------------------------------------------------------------------------------------ */
 
 /* "settings" and "pass" are int64 vectors; "mt19937" is there if the loader has a generator of its own. */
@@ -438,7 +452,8 @@ static tp_status put_numbers(tp_dict *d, const char *name, const int64_t *v, int
 static tp_status put_state(const tp_loader *dl, tp_dict *d) {
     int64_t settings[SETTINGS], words[TP__RNG_WORDS];
     get_settings(dl, settings);
-    const int64_t pass[PASS] = {[IN_PASS] = dl->in_pass, [SEED] = dl->seed, [POSITION] = dl->position};
+    const int64_t pass[PASS] = {
+        [IN_PASS] = dl->in_pass, [SEED] = dl->seed, [POSITION] = dl->position};
     tp_status r = put_numbers(d, "settings", settings, SETTINGS);
     if (!r) r = put_numbers(d, "pass", pass, PASS);
     if (r || !dl->rng) return r;
@@ -464,25 +479,30 @@ static tp_status get_numbers(const tp_dict *d, const char *name, int64_t *v, int
     const tp_tensor *x = tp_dict_get(d, name);
     if (!x) return tp_error_set(TP_EFORMAT, "loader_set_state: there is no \"%s\"", name);
     if (x->dtype != TP_INT64 || x->ndim != 1 || x->numel != n)
-        return tp_error_set(TP_EFORMAT, "loader_set_state: \"%s\" is not %lld integers", name, (long long)n);
+        return tp_error_set(TP_EFORMAT, "loader_set_state: \"%s\" is not %lld integers", name,
+                            (long long)n);
     return tp_copy_to(x, v, n, TP_INT64);
 }
 
 static tp_status check_settings(const tp_loader *dl, const tp_dict *state) {
-    static const char *const name[] = {[SAMPLES] = "samples", [BATCH_SIZE] = "batch_size",
-                                       [SHUFFLE] = "shuffle", [DROP_LAST] = "drop_last"};
+    static const char *const name[] = {[SAMPLES] = "samples",
+                                       [BATCH_SIZE] = "batch_size",
+                                       [SHUFFLE] = "shuffle",
+                                       [DROP_LAST] = "drop_last"};
     int64_t own[SETTINGS], saved[SETTINGS];
     get_settings(dl, own);
     const tp_status r = get_numbers(state, "settings", saved, SETTINGS);
     if (r) return r;
     for (int i = 0; i < SETTINGS; i++)
         if (saved[i] != own[i])
-            return tp_error_set(TP_EVALUE, "loader_set_state: it was saved with %s %lld, this loader has %lld",
+            return tp_error_set(TP_EVALUE,
+                                "loader_set_state: it was saved with %s %lld, this loader has %lld",
                                 name[i], (long long)saved[i], (long long)own[i]);
     return TP_OK;
 }
 
-static tp_status get_generator(const tp_loader *dl, const tp_dict *state, uint32_t w[TP__RNG_WORDS]) {
+static tp_status get_generator(const tp_loader *dl, const tp_dict *state,
+                               uint32_t w[TP__RNG_WORDS]) {
     int64_t v[TP__RNG_WORDS];
     const tp_status r = get_numbers(state, "mt19937", v, TP__RNG_WORDS);
     if (r) return r;

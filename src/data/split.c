@@ -1,8 +1,9 @@
 /* split.c -- which samples are for validation, and which stay when there may only be so many.
  *
  * The split is fastai's RandomSplitter after torch.manual_seed(seed): a random order of all items, whose
- * beginning is for validation. It is not stratified; a seed gives the same split everywhere. */
+ * beginning is for validation, at least one item. It is not stratified. */
 #include "data/data.h"
+#include <string.h>
 
 tp_status tp__split(int64_t n, double pct, uint64_t seed, bool *valid) {
     tp_rng *rng = tp_rng_new(seed);
@@ -10,7 +11,8 @@ tp_status tp__split(int64_t n, double pct, uint64_t seed, bool *valid) {
     if (rng && order) {
         tp_rng_permutation(rng, n, order);
         memset(valid, 0, (size_t)n * sizeof *valid);
-        const int64_t cut = (int64_t)(pct * (double)n);
+        int64_t cut = (int64_t)(pct * (double)n);
+        if (!cut && n > 1) cut = 1;
         for (int64_t i = 0; i < cut; i++) valid[order[i]] = true;
     }
     const bool ok = rng && order;
@@ -35,7 +37,8 @@ static void share(int64_t limit, int classes, const int64_t *have, int64_t *quot
         if (each > least) each = least;
         for (int c = 0; c < classes; c++) {
             if (have[c] == quota[c]) continue;
-            const int64_t more = each ? each : limit > 0; /* the last round: the first classes get one */
+            const int64_t more =
+                each ? each : limit > 0; /* the last round: the first classes get one */
             quota[c] += more;
             limit -= more;
         }

@@ -3,6 +3,7 @@
  * Pixels are divided by 255, not multiplied by its reciprocal: that is what x.float() / 255 does, and the
  * last bits would differ. The work is cut into tiles of whole rows, by size alone. */
 #include "data/data.h"
+#include <string.h>
 
 tp_dtype tp__rows_dtype(const tp__rows *r) {
     return r->pixels ? TP_FLOAT32 : r->dtype;
@@ -16,14 +17,22 @@ typedef struct gather {
 } gather;
 
 static void gather_pixels(const tp__rows *r, const int64_t *index, int64_t count, float *out) {
-    tp__gather_rows(&(tp__gather){.x = r->data, .x_is_u8 = true, .divide = true, .index = index, .rows = count,
-                                  .n = r->n, .scale = 255, .shift = 0, .out = out});
+    tp__gather_rows(&(tp__gather){.x = r->data,
+                                  .x_is_u8 = true,
+                                  .divide = true,
+                                  .index = index,
+                                  .rows = count,
+                                  .n = r->n,
+                                  .scale = 255,
+                                  .shift = 0,
+                                  .out = out});
 }
 
 static void gather_bytes(const tp__rows *r, const int64_t *index, int64_t count, char *out) {
     const size_t row = (size_t)(r->n * tp_dtype_size(r->dtype));
     if (row == sizeof(int64_t)) { /* labels: no call for each */
-        for (int64_t i = 0; i < count; i++) ((int64_t *)out)[i] = ((const int64_t *)r->data)[index[i]];
+        for (int64_t i = 0; i < count; i++)
+            ((int64_t *)out)[i] = ((const int64_t *)r->data)[index[i]];
         return;
     }
     for (int64_t i = 0; i < count; i++)
@@ -36,8 +45,10 @@ static void run_tile(void *ctx, int64_t tile) {
     const int64_t count = left < g->per_tile ? left : g->per_tile;
     const int64_t row = g->rows->n * tp_dtype_size(tp__rows_dtype(g->rows));
     char *out = (char *)g->out + first * row;
-    if (g->rows->pixels) gather_pixels(g->rows, g->index + first, count, (float *)out);
-    else gather_bytes(g->rows, g->index + first, count, out);
+    if (g->rows->pixels)
+        gather_pixels(g->rows, g->index + first, count, (float *)out);
+    else
+        gather_bytes(g->rows, g->index + first, count, out);
 }
 
 void tp__rows_gather(const tp__rows *r, const int64_t *index, int64_t count, void *out) {
