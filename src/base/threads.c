@@ -43,18 +43,12 @@ static struct {
 
 static _Thread_local bool in_job; /* this thread is running tiles: nested calls run alone */
 
-static void pause_a_little(void) {
-#if defined __x86_64__
-    __builtin_ia32_pause();
-#endif
-}
-
 /* Look at `*word` until `stop(value)` or the time is up; the clock is read once in 32 looks. */
 static bool spin(bool (*stop)(uint64_t state, uint32_t arg), uint32_t arg, double seconds) {
     for (double end = 0;;) {
         for (int i = 0; i < 32; i++) {
             if (stop(atomic_load_explicit(&pool.state, memory_order_acquire), arg)) return true;
-            pause_a_little();
+            tp__cpu_pause();
         }
         const double now = tp__os_now();
         if (end == 0) end = now + seconds;
