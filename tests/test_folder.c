@@ -311,12 +311,8 @@ static void names_that_are_refused(void **state) {
     (void)state;
     PICTURES("train/ok/1.png", "train/\xff\xfe/1.png");
     refuses(TP_EVALUE, "DIR/train/\\xff\\xfe: the name of a class folder must be UTF-8 text");
-}
-
-static void control_characters_are_refused(void **state) {
-    (void)state;
-    PICTURES("a\nb/1.png", "c/1.png");
-    refuses(TP_EVALUE, "DIR/a\\x0ab: the name of a class folder must be UTF-8 text");
+    PICTURES("train/a\nb/1.png"); /* nor may it hold control characters */
+    refuses(TP_EVALUE, "DIR/train/a\\x0ab: the name of a class folder must be UTF-8 text");
 }
 
 static void other_languages_are_fine(void **state) {
@@ -410,16 +406,9 @@ static void labels_that_are_refused(void **state) {
     (void)state;
     const char *const cases[][2] = {
         {"", "1: an empty file"},
-        {"\n\n", "3: an empty file"},
         {"file,label\n", "1: the header must have the columns name and label"},
         {"name,label\n", "1: no rows behind the header"},
         {"name,label\na,b\nc\n", "3: 1 fields where the header has 2"},
-        {"name,label\na,b,c\n", "2: 3 fields where the header has 2"},
-        {"name,label\na,\"b\n\n\n", "2: a quote without its end"},
-        {"name,label\n\na,\"b\"c\n", "3: text behind a closing quote"},
-        {"name,label\na,b\"c\n", "2: a quote inside a field that is not quoted"},
-        {"name,label\na,b\rc,d\n", "2: a carriage return without a newline"},
-        {"name,label\na,b\n\xff,b\n", "3: not UTF-8 text"},
         {"name,label\na,\n", "2: no label"},
         {"name,label\n,a\n", "2: no name"},
         {"name,label\n/etc/passwd,a\n", "2: the name leads out of the folder"},
@@ -434,8 +423,6 @@ static void labels_that_are_refused(void **state) {
         snprintf(want, sizeof want, "DIR/labels.csv:%s", cases[i][1]);
         refuses(TP_EFORMAT, want);
     }
-    put("labels.csv", "name,label\na,b\0\n", 16);
-    refuses(TP_EFORMAT, "DIR/labels.csv:2: a zero byte");
     put_text("labels.csv", "name,label\na..b,..c\nd...,..c\n");
     refuses(TP_EVALUE, "DIR: only one class, '..c'; a classifier needs two or more");
 }
@@ -501,25 +488,11 @@ static void idx_that_is_refused(void **state) {
     (void)state;
     put_images("train-images-idx3-ubyte", 3);
     refuses(TP_EFORMAT, "DIR/train-images-idx3-ubyte: there is no file with its labels beside it");
-    put_text("train-labels-idx1-ubyte", "");
-    refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: an empty file");
     put_text("train-labels-idx1-ubyte", "hello, world");
     refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: not an IDX file");
     put_images("train-labels-idx1-ubyte", 3);
     refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: IDX of 3 dimensions instead of 1");
-    put("train-labels-idx1-ubyte", "\0\0\x0d\1\0\0\0\1abcd", 12);
-    refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: IDX of float32 numbers; only uint8 is read");
-    put("train-labels-idx1-ubyte", "\0\0\x08\5\0\0\0\1abcd", 12);
-    refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: IDX of 5 dimensions; at most 4 are read");
-    put("train-labels-idx1-ubyte", "\0\0\x08\1\0\0", 6);
-    refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: truncated IDX (in its header)");
-    put("train-labels-idx1-ubyte", "\0\0\x08\1\0\0\0\3\0\1", 10);
-    refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: truncated IDX (3 bytes announced, 2 there)");
-    put("train-labels-idx1-ubyte", "\0\0\x08\1\xff\xff\xff\xff\0\1", 10);
-    refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: truncated IDX (4294967295 bytes announced, 2 there)");
-    put("train-labels-idx1-ubyte", "\0\0\x08\1\0\0\0\2\0\1\2", 11);
-    refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: IDX with bytes behind its data");
-    put("train-labels-idx1-ubyte", "\0\0\x08\1\0\0\0\0", 8);
+    put_labels("train-labels-idx1-ubyte", (uint8_t[]){0}, 0);
     refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte: no labels");
     put_labels("train-labels-idx1-ubyte", (uint8_t[]){0, 0}, 2);
     refuses(TP_EVALUE, "DIR: only one class, '0'; a classifier needs two or more");
@@ -532,39 +505,10 @@ static void idx_images_that_are_refused(void **state) {
     load_fails(TP_EFORMAT, "DIR/train-images-idx3-ubyte: 3 images, but there are 2 labels");
     put("train-images-idx3-ubyte", "\0\0\x08\3\0\0\0\2\0\0\0\0\0\0\0\1", 16);
     load_fails(TP_EFORMAT, "DIR/train-images-idx3-ubyte: images without pixels");
-    put("train-images-idx3-ubyte", "\0\0\x08\3\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
-    load_fails(TP_EFORMAT, "DIR/train-images-idx3-ubyte: IDX of 4294967295 x 4294967295 x 4294967295 bytes, "
-                           "which is too large");
     put("train-images-idx3-ubyte", "\0\0\x08\3\0\0\0\2\0\0\x40\0\0\0\x40\0", 16);
     load_fails(TP_EFORMAT, "DIR/train-images-idx3-ubyte: truncated IDX (2 x 16384 x 16384 bytes announced, 0 there)");
     put_labels("train-images-idx3-ubyte", (uint8_t[]){0, 1}, 2);
     load_fails(TP_EFORMAT, "DIR/train-images-idx3-ubyte: IDX of 1 dimensions instead of 3");
-}
-
-/* gzip of the two labels 0 and 1, and of what should not pass. */
-static void gzipped_idx(void **state) {
-    (void)state;
-    static const uint8_t good[] = {0x1f, 0x8b, 8,    0,    0,    0,    0,    0,    2,    0xff,
-                                   0x63, 0x60, 0xe0, 0x60, 0x64, 0x60, 0x60, 0x60, 0x62, 0x60,
-                                   0x04, 0,    0x8f, 0x9c, 0x9b, 0xe2, 10,   0,    0,    0};
-    put_images("train-images-idx3-ubyte", 2);
-    put("train-labels-idx1-ubyte.gz", good, sizeof good);
-    tp__listing l;
-    find(&l);
-    expect_classes(&l, "0 1");
-    assert_int_equal(l.n, 2);
-    tp__listing_free(&l);
-    for (size_t n = 2; n < sizeof good; n++) {
-        put("train-labels-idx1-ubyte.gz", good, n);
-        refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte.gz: truncated gzip data");
-    }
-    uint8_t bad[sizeof good + 1] = {0};
-    memcpy(bad, good, sizeof good);
-    put("train-labels-idx1-ubyte.gz", bad, sizeof bad);
-    refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte.gz: bytes behind the gzip data");
-    bad[22] ^= 1;
-    put("train-labels-idx1-ubyte.gz", bad, sizeof good);
-    refuses(TP_EFORMAT, "DIR/train-labels-idx1-ubyte.gz: damaged gzip data (incorrect data check)");
 }
 
 /* ---- loading ------------------------------------------------------------------------------------------------------ */
@@ -832,7 +776,6 @@ int main(void) {
         TPT(a_level_too_high),
         TPT(a_level_too_high_with_labels),
         TPT(names_that_are_refused),
-        TPT(control_characters_are_refused),
         TPT(other_languages_are_fine),
         TPT(unreadable_folders),
         TPT(given_classes),
@@ -842,7 +785,6 @@ int main(void) {
         TPT(idx_files),
         TPT(idx_that_is_refused),
         TPT(idx_images_that_are_refused),
-        TPT(gzipped_idx),
         TPT(bad_files_are_skipped_and_named),
         TPT(strict_loading_names_the_first),
         TPT(nothing_that_can_be_read),
