@@ -140,7 +140,7 @@ static void unwind(int64_t mark) {
         }
         e.release(e.ptr);
     }
-    memmove(S.e + mark, S.e + kept, (size_t)(top - kept) * sizeof *S.e);
+    if (kept < top) memmove(S.e + mark, S.e + kept, (size_t)(top - kept) * sizeof *S.e);
     S.n = mark + (top - kept);
 }
 
