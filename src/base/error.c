@@ -144,3 +144,7 @@ void tp__error_take(tp__error *e) {
 void tp__error_put(const tp__error *e) {
     pending = *e;
 }
+
+const char *tp_version(void) {
+    return TP_VERSION_STRING;
+}
