@@ -43,7 +43,7 @@ void cli_fact(const char *name, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    const int indent = 11, width = cli_width();
+    const int indent = 13, width = cli_width();
     int col = printf("%-*s", indent, name);
     char *save = NULL;
     for (const char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
