@@ -1,0 +1,50 @@
+/* gemm.h -- between gemm.c, which cuts a product into tiles and panels, and gemm.inc, which computes
+ * one panel's corner of it with the vectors of one ISA level. Strides are in bytes, counts in elements. */
+#ifndef TAPER_SRC_GEMM_H
+#define TAPER_SRC_GEMM_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TP__MICRO_ROWS = 14, TP__MICRO_VECTORS = 2, TP__DOT_LANES = 16 };
+
+/* How rows of the left operand lie: neighbours in memory (packed, or A is transposed), or apart, each
+ * with its own k consecutive. */
+typedef enum tp__rows_lie { TP__ROWS_NEAR, TP__ROWS_APART, TP__ROWS_LIE_COUNT } tp__rows_lie;
+
+/* c = a b for a few rows by a few vectors of columns, the chain of each output in registers. */
+typedef struct tp__micro {
+    int64_t K;
+    const void *a;
+    int64_t a_step; /* NEAR: from k to k + 1; APART: from row to row */
+    const void *b;  /* rows of adjacent elements, whole vectors unless the kernels mask */
+    int64_t b_step;
+    void *c;
+    int64_t c_step;
+    const void *bias; /* of these columns; or NULL */
+    int last;         /* columns in the last vector, 1..width */
+    bool go_on;       /* chains start at c, not at 0 */
+    bool relu;
+} tp__micro;
+typedef void (*tp__micro_fn)(const tp__micro *m);
+
+typedef struct tp__gemm_kernels {
+    int width;                  /* elements of a vector */
+    int rows;                   /* of the largest micro-kernel, at most TP__MICRO_ROWS */
+    bool masks;                 /* b may be read in place where its last vector is not full */
+    tp__micro_fn micro[TP__ROWS_LIE_COUNT][TP__MICRO_ROWS][TP__MICRO_VECTORS]; /* [rows - 1][vectors - 1] */
+
+    /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
+    void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step, int64_t K, int64_t n);
+
+    /* Matrix-vector in TP__DOT_LANES lanes (the rule is in gemm.c), x dense:
+     * dots: y[i] = tree of the lanes of row i, rows `row` apart, k consecutive; y dense.
+     * lanes: sum[l][j] += over k = l mod lanes of m[k][j] x[k], rows of m `row` apart, j consecutive,
+     *        sum rows `n` long; K a multiple of lanes except at the end of the row.
+     * join: y[j] = tree over l of sum[l][j]. */
+    void (*dots)(void *y, const void *m, int64_t row, const void *x, int64_t rows, int64_t K);
+    void (*lanes)(void *sum, const void *m, int64_t row, const void *x, int64_t n, int64_t K);
+    void (*join)(void *y, const void *sum, int64_t n);
+} tp__gemm_kernels;
+
+#endif

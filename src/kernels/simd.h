@@ -1,0 +1,144 @@
+/* simd.h -- the few vector operations that matrix multiply writes out by hand, for the level that this
+ * file is compiled at (TP_ISA_LEVEL 0, 3 or 4), for float (f32) and double (f64).
+ *
+ * Vectors are the compiler's own (+, -, [i] work on them). Intrinsics stand where it has no word:
+ * the fused multiply-add, which at the base level is a multiply and an add, and masked access. */
+#ifndef TAPER_SRC_SIMD_H
+#define TAPER_SRC_SIMD_H
+#include <stdint.h>
+#include <string.h>
+#if TP_ISA_LEVEL >= 3
+#include <immintrin.h>
+#endif
+
+#define TP__INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define TP__UNROLL /* does so by itself */
+#else
+#define TP__UNROLL _Pragma("GCC unroll 16")
+#endif
+
+enum {
+    VECTOR_BYTES = TP_ISA_LEVEL >= 4 ? 64 : TP_ISA_LEVEL >= 3 ? 32 : 16,
+    LANES_f32 = VECTOR_BYTES / 4,
+    LANES_f64 = VECTOR_BYTES / 8
+};
+typedef float vec_f32 __attribute__((vector_size(VECTOR_BYTES)));
+typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t bits_f32 __attribute__((vector_size(VECTOR_BYTES)));
+typedef int64_t bits_f64 __attribute__((vector_size(VECTOR_BYTES)));
+typedef float near_f32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
+typedef double near_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
+
+/* load and store take any address that suits an element; first_n is the mask of the first n lanes,
+ * 0 <= n <= LANES, and lanes that are masked out are read as 0 and not touched in memory.
+ * relu is x > 0 ? x : +0, and NaN stays. */
+#define TP__VECTOR(SUF, T)                                                                          \
+    TP__INLINE vec_##SUF load_##SUF(const void *p) {                                                \
+        return *(const near_##SUF *)p;                                                              \
+    }                                                                                               \
+    TP__INLINE void store_##SUF(void *p, vec_##SUF v) {                                             \
+        *(near_##SUF *)p = v;                                                                       \
+    }                                                                                               \
+    TP__INLINE vec_##SUF relu_##SUF(vec_##SUF v) {                                                  \
+        const bits_##SUF stays = (bits_##SUF)(v > 0) | (bits_##SUF)(v != v);                        \
+        return (vec_##SUF)((bits_##SUF)v & stays);                                                  \
+    }
+TP__VECTOR(f32, float)
+TP__VECTOR(f64, double)
+#undef TP__VECTOR
+
+#if TP_ISA_LEVEL >= 4
+typedef __mmask16 mask_f32;
+typedef __mmask8 mask_f64;
+TP__INLINE mask_f32 first_n_f32(int n) {
+    return (mask_f32)((1u << n) - 1);
+}
+TP__INLINE mask_f64 first_n_f64(int n) {
+    return (mask_f64)((1u << n) - 1);
+}
+TP__INLINE vec_f32 load_some_f32(const void *p, mask_f32 m) {
+    return (vec_f32)_mm512_maskz_loadu_ps(m, p);
+}
+TP__INLINE vec_f64 load_some_f64(const void *p, mask_f64 m) {
+    return (vec_f64)_mm512_maskz_loadu_pd(m, p);
+}
+TP__INLINE void store_some_f32(void *p, mask_f32 m, vec_f32 v) {
+    _mm512_mask_storeu_ps(p, m, (__m512)v);
+}
+TP__INLINE void store_some_f64(void *p, mask_f64 m, vec_f64 v) {
+    _mm512_mask_storeu_pd(p, m, (__m512d)v);
+}
+TP__INLINE vec_f32 all_f32(float x) {
+    return (vec_f32)_mm512_set1_ps(x);
+}
+TP__INLINE vec_f64 all_f64(double x) {
+    return (vec_f64)_mm512_set1_pd(x);
+}
+TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
+    return (vec_f32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
+    return (vec_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+}
+#elif TP_ISA_LEVEL >= 3
+typedef __m256i mask_f32, mask_f64;
+TP__INLINE mask_f32 first_n_f32(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+TP__INLINE mask_f64 first_n_f64(int n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+TP__INLINE vec_f32 load_some_f32(const void *p, mask_f32 m) {
+    return (vec_f32)_mm256_maskload_ps(p, m);
+}
+TP__INLINE vec_f64 load_some_f64(const void *p, mask_f64 m) {
+    return (vec_f64)_mm256_maskload_pd(p, m);
+}
+TP__INLINE void store_some_f32(void *p, mask_f32 m, vec_f32 v) {
+    _mm256_maskstore_ps(p, m, (__m256)v);
+}
+TP__INLINE void store_some_f64(void *p, mask_f64 m, vec_f64 v) {
+    _mm256_maskstore_pd(p, m, (__m256d)v);
+}
+TP__INLINE vec_f32 all_f32(float x) {
+    return (vec_f32)_mm256_set1_ps(x);
+}
+TP__INLINE vec_f64 all_f64(double x) {
+    return (vec_f64)_mm256_set1_pd(x);
+}
+TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
+    return (vec_f32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
+    return (vec_f64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+}
+#else
+#define TP__BASE(SUF, T)                                                                            \
+    typedef int mask_##SUF;                                                                         \
+    TP__INLINE mask_##SUF first_n_##SUF(int n) {                                                    \
+        return n;                                                                                   \
+    }                                                                                               \
+    TP__INLINE vec_##SUF load_some_##SUF(const void *p, mask_##SUF n) {                             \
+        vec_##SUF v = {0};                                                                          \
+        for (int i = 0; i < n; i++) v[i] = ((const T *)p)[i];                                       \
+        return v;                                                                                   \
+    }                                                                                               \
+    TP__INLINE void store_some_##SUF(void *p, mask_##SUF n, vec_##SUF v) {                          \
+        for (int i = 0; i < n; i++) ((T *)p)[i] = v[i];                                             \
+    }                                                                                               \
+    TP__INLINE vec_##SUF all_##SUF(T x) {                                                           \
+        vec_##SUF v;                                                                                \
+        TP__UNROLL                                                                                  \
+        for (int i = 0; i < LANES_##SUF; i++) v[i] = x;                                             \
+        return v;                                                                                   \
+    }                                                                                               \
+    TP__INLINE vec_##SUF fma_##SUF(vec_##SUF a, vec_##SUF b, vec_##SUF c) {                         \
+        return a * b + c;                                                                           \
+    }
+TP__BASE(f32, float)
+TP__BASE(f64, double)
+#undef TP__BASE
+#endif
+
+#endif

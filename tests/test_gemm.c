@@ -1,0 +1,496 @@
+/* Tests of matrix multiply: every output against a sum in higher precision, and bit for bit against the
+ * rules that gemm.c states, at all ISA levels, for any strides and any number of threads. */
+#define _POSIX_C_SOURCE 200809L
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/gemm.h"
+#include "kernels/kernels.h"
+
+/* ---- random products ---------------------------------------------------------------------------- */
+
+static uint64_t seed = 1;
+static uint64_t draw(void) {
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+static int64_t draw_to(int64_t n) { /* 0..n-1 */
+    return (int64_t)(draw() % (uint64_t)n);
+}
+static double draw_number(void) {
+    return (double)draw_to(2001) / 1000 - 1 + (double)draw_to(1000) * 1e-8;
+}
+
+/* How a logical matrix is stored. */
+typedef enum { ROWS, COLUMNS, SCATTERED, ONE_ROW, ONE_COLUMN, LAYOUTS } layout;
+
+/* A matrix [batch][m][n] of one dtype within a larger block, whose other elements are NaN. */
+typedef struct matrix {
+    tp_dtype dtype;
+    int64_t batch, m, n, row, col, step; /* step: from matrix to matrix */
+    int64_t offset, count;               /* of the block, in elements */
+    char *block;
+} matrix;
+
+static double get(const matrix *x, int64_t z, int64_t i, int64_t j) {
+    const int64_t at = x->offset + z * x->step + i * x->row + j * x->col;
+    return x->dtype == TP_FLOAT32 ? (double)((float *)x->block)[at] : ((double *)x->block)[at];
+}
+static void put_at(matrix *x, int64_t at, double v) {
+    if (x->dtype == TP_FLOAT32) ((float *)x->block)[at] = (float)v;
+    else ((double *)x->block)[at] = v;
+}
+static void put(matrix *x, int64_t z, int64_t i, int64_t j, double v) {
+    put_at(x, x->offset + z * x->step + i * x->row + j * x->col, v);
+}
+static void *start(const matrix *x) {
+    return x->block + x->offset * tp_dtype_size(x->dtype);
+}
+
+static matrix make(tp_dtype dtype, int64_t batch, int64_t m, int64_t n, layout how, int64_t gap) {
+    matrix x = {.dtype = dtype, .batch = batch, .m = m, .n = n, .offset = draw_to(5)};
+    switch (how) {
+    case ROWS: x.row = n + gap, x.col = 1; break;
+    case COLUMNS: x.row = 1, x.col = m + gap; break;
+    case SCATTERED: x.row = 2 * n + 3 + gap, x.col = 2; break;
+    case ONE_ROW: x.row = 0, x.col = 1; break;
+    default: x.row = 1, x.col = 0; break;
+    }
+    x.step = (m > 0 ? (m - 1) * x.row : 0) + (n > 0 ? (n - 1) * x.col : 0) + 1 + gap;
+    x.count = x.offset + batch * x.step; /* no element behind the last one: a sanitizer guards it */
+    x.block = malloc((size_t)(x.count ? x.count : 1) * (size_t)tp_dtype_size(dtype));
+    for (int64_t i = 0; i < x.count; i++) put_at(&x, i, NAN);
+    for (int64_t z = 0; z < batch; z++)
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < n; j++) put(&x, z, i, j, draw_number());
+    return x;
+}
+
+/* The same values, stored in another way. */
+static matrix store_as(const matrix *x, layout how, int64_t gap) {
+    matrix y = make(x->dtype, x->batch, x->m, x->n, how, gap);
+    for (int64_t z = 0; z < x->batch; z++)
+        for (int64_t i = 0; i < x->m; i++)
+            for (int64_t j = 0; j < x->n; j++) put(&y, z, i, j, get(x, z, i, j));
+    return y;
+}
+
+typedef struct product {
+    tp_dtype dtype;
+    int64_t M, N, K, batch;
+    matrix a, b, c, bias;
+    bool has_bias, relu, accumulate;
+} product;
+
+static product make_product(tp_dtype dtype, int64_t M, int64_t N, int64_t K, int64_t batch, layout a, layout b) {
+    product p = {.dtype = dtype, .M = M, .N = N, .K = K, .batch = batch};
+    p.a = make(dtype, batch, M, K, a, draw_to(4));
+    p.b = make(dtype, batch, K, N, b, draw_to(4));
+    p.c = make(dtype, batch, M, N, ROWS, draw_to(4));
+    p.bias = make(dtype, 1, 1, N, ROWS, 0);
+    return p;
+}
+static void free_product(product *p) {
+    free(p->a.block);
+    free(p->b.block);
+    free(p->c.block);
+    free(p->bias.block);
+}
+
+/* Run it into a copy of c's block, which the caller frees; memory around c must stay as it was. */
+static char *run(const product *p) {
+    const size_t bytes = (size_t)(p->c.count * tp_dtype_size(p->dtype));
+    matrix c = p->c;
+    c.block = malloc(bytes ? bytes : 1);
+    memcpy(c.block, p->c.block, bytes);
+    const tp__gemm g = {
+        .dtype = p->dtype, .M = p->M, .N = p->N, .K = p->K, .batch = p->batch,
+        .a = start(&p->a), .a_row = p->a.row, .a_col = p->a.col, .a_batch = p->a.step,
+        .b = start(&p->b), .b_row = p->b.row, .b_col = p->b.col, .b_batch = p->b.step,
+        .c = start(&c), .c_row = c.row, .c_batch = c.step,
+        .bias = p->has_bias ? start(&p->bias) : NULL,
+        .act = p->relu ? TP__ACT_RELU : TP__ACT_NONE,
+        .accumulate = p->accumulate,
+    };
+    const size_t size = tp__gemm_workspace(&g);
+    void *workspace = NULL; /* of exactly that size, so that a sanitizer guards it */
+    if (size && posix_memalign(&workspace, 64, size)) abort();
+    tp__gemm_run(&g, workspace);
+    free(workspace);
+    for (int64_t i = 0; i < c.count; i++) {
+        const int64_t at = i - c.offset, in = at % c.step;
+        const bool inside = at >= 0 && c.row && in / c.row < c.m && in % c.row < c.n;
+        const size_t w = (size_t)tp_dtype_size(p->dtype), from = (size_t)i * w;
+        if (!inside) assert_memory_equal(c.block + from, p->c.block + from, w);
+    }
+    return c.block;
+}
+
+static matrix result_of(const product *p, char *block) {
+    matrix c = p->c;
+    c.block = block;
+    return c;
+}
+
+/* ---- what an output is ---------------------------------------------------------------------------- */
+
+/* By the rules of gemm.c, rounding as at the ISA level in use. */
+static float multiply_add_f32(float a, float b, float c) {
+    if (tp__kernels_isa() != TP__ISA_BASE) return fmaf(a, b, c);
+    const volatile float ab = a * b;
+    return ab + c;
+}
+static double multiply_add_f64(double a, double b, double c) {
+    if (tp__kernels_isa() != TP__ISA_BASE) return fma(a, b, c);
+    const volatile double ab = a * b;
+    return ab + c;
+}
+
+#define DEFINE_RULES(T, SUF)                                                                        \
+    static T chain_##SUF(const product *p, int64_t z, int64_t i, int64_t j, int64_t k, int64_t to, T s) { \
+        for (; k < to; k++)                                                                         \
+            s = multiply_add_##SUF((T)get(&p->a, z, i, k), (T)get(&p->b, z, k, j), s);              \
+        return s;                                                                                   \
+    }                                                                                               \
+    static T tree_##SUF(T *t, int64_t n) { /* neighbours, then neighbouring pairs */                \
+        for (int64_t step = 1; step < n; step *= 2)                                                 \
+            for (int64_t i = 0; i + step < n; i += 2 * step) t[i] += t[i + step];                   \
+        return t[0];                                                                                \
+    }                                                                                               \
+    static T lanes_##SUF(const product *p, int64_t z, int64_t i, int64_t j, int64_t from, int64_t to) { \
+        T t[16] = {0};                                                                              \
+        for (int64_t k = from; k < to; k++) {                                                       \
+            const int64_t l = (k - from) % 16;                                                      \
+            t[l] = multiply_add_##SUF((T)get(&p->a, z, i, k), (T)get(&p->b, z, k, j), t[l]);        \
+        }                                                                                           \
+        for (int h = 8; h > 0; h /= 2)                                                              \
+            for (int l = 0; l < h; l++) t[l] += t[l + h];                                           \
+        return t[0] + 0;                                                                            \
+    }                                                                                               \
+    static T output_##SUF(const product *p, int64_t z, int64_t i, int64_t j) {                      \
+        const bool vector = p->M == 1 || p->N == 1, split = p->K >= 4096 && p->M * p->N <= 65536;   \
+        const T c = p->accumulate ? (T)get(&p->c, z, i, j) : 0;                                     \
+        T s;                                                                                        \
+        if (split) {                                                                                \
+            T part[16];                                                                             \
+            const int64_t most = p->K / 1024 < 16 ? p->K / 1024 : 16;                               \
+            const int64_t length = ((p->K + most - 1) / most + 15) / 16 * 16;                       \
+            int64_t n = 0;                                                                          \
+            for (int64_t k = 0; k < p->K; k += length) {                                            \
+                const int64_t to = k + length < p->K ? k + length : p->K;                           \
+                part[n++] = vector ? lanes_##SUF(p, z, i, j, k, to) : chain_##SUF(p, z, i, j, k, to, 0); \
+            }                                                                                       \
+            s = tree_##SUF(part, n);                                                                \
+        } else {                                                                                    \
+            s = vector ? lanes_##SUF(p, z, i, j, 0, p->K) : chain_##SUF(p, z, i, j, 0, p->K, c);    \
+        }                                                                                           \
+        if (p->accumulate && (split || vector)) s = c + s;                                          \
+        if (p->has_bias) s += (T)get(&p->bias, 0, 0, j);                                            \
+        return p->relu && s <= 0 ? 0 : s;                                                           \
+    }
+DEFINE_RULES(float, f32)
+DEFINE_RULES(double, f64)
+
+static bool same_number(double x, double y) {
+    return isnan(x) ? isnan(y) : x == y && signbit(x) == signbit(y);
+}
+
+static void check_rules(const product *p, char *block) {
+    const matrix c = result_of(p, block);
+    for (int64_t z = 0; z < p->batch; z++)
+        for (int64_t i = 0; i < p->M; i++)
+            for (int64_t j = 0; j < p->N; j++) {
+                const double want = p->dtype == TP_FLOAT32 ? (double)output_f32(p, z, i, j) : output_f64(p, z, i, j);
+                const double got = get(&c, z, i, j);
+                if (same_number(got, want)) continue;
+                fail_msg("%s %s %lldx%lldx%lld, matrix %lld, (%lld, %lld): %.17g, by the rule %.17g",
+                         tp__isa_name(tp__kernels_isa()), tp_dtype_name(p->dtype), (long long)p->M, (long long)p->N,
+                         (long long)p->K, (long long)z, (long long)i, (long long)j, got, want);
+            }
+}
+
+/* Against long double: the error of a sum is below (K + 2) eps times the sum of magnitudes. */
+static void check_residual(const product *p, char *block) {
+    const matrix c = result_of(p, block);
+    const double eps = p->dtype == TP_FLOAT32 ? 0x1p-24 : 0x1p-53;
+    for (int64_t z = 0; z < p->batch; z++)
+        for (int64_t i = 0; i < p->M; i++)
+            for (int64_t j = 0; j < p->N; j++) {
+                long double s = p->accumulate ? get(&p->c, z, i, j) : 0, magnitude = fabsl(s);
+                for (int64_t k = 0; k < p->K; k++) {
+                    const long double t = (long double)get(&p->a, z, i, k) * get(&p->b, z, k, j);
+                    s += t;
+                    magnitude += fabsl(t);
+                }
+                if (p->has_bias) {
+                    s += get(&p->bias, 0, 0, j);
+                    magnitude += fabsl(get(&p->bias, 0, 0, j));
+                }
+                if (p->relu && s < 0) s = 0;
+                const double error = (double)fabsl(get(&c, z, i, j) - s);
+                assert_true(error <= 2 * (double)(p->K + 3) * eps * (double)magnitude);
+            }
+}
+
+static void for_each_level(void (*check)(const product *p), const product *p) {
+    for (int isa = 0; isa < TP__ISA_COUNT; isa++)
+        if (tp__kernels_use((tp__isa)isa)) check(p);
+    tp__kernels_use(tp__cpu_isa());
+}
+
+static void check_result(const product *p) {
+    char *got = run(p);
+    check_residual(p, got);
+    check_rules(p, got);
+    free(got);
+}
+
+/* ---- tests ---------------------------------------------------------------------------------------- */
+
+static int64_t draw_size(void) {
+    static const int64_t special[] = {1, 2, 7, 8, 13, 14, 15, 16, 17, 30, 31, 32, 33, 48, 64, 65};
+    switch (draw_to(4)) {
+    case 0: return special[draw_to(TP__COUNT(special))];
+    case 1: return 1 + draw_to(6);
+    case 2: return 1 + draw_to(40);
+    default: return 1 + draw_to(110);
+    }
+}
+
+static void random_products_follow_the_rules(void **state) {
+    (void)state;
+    for (int round = 0; round < 700; round++) {
+        const tp_dtype dtype = round % 3 == 2 ? TP_FLOAT64 : TP_FLOAT32;
+        const int64_t batch = draw_to(4) ? 1 : 1 + draw_to(4);
+        product p = make_product(dtype, draw_size(), draw_size(), draw_size(), batch, (layout)draw_to(LAYOUTS),
+                                 (layout)draw_to(LAYOUTS));
+        p.has_bias = draw_to(3) == 0;
+        p.relu = draw_to(3) == 0;
+        p.accumulate = draw_to(3) == 0;
+        for_each_level(check_result, &p);
+        free_product(&p);
+    }
+}
+
+/* Large enough for several tiles and blocks of K, and for every kind of packing. */
+static void large_products_follow_the_rules(void **state) {
+    (void)state;
+    static const int64_t size[][3] = {{300, 150, 260}, {129, 257, 300}, {70, 30, 1100}, {257, 33, 520}, {40, 520, 70},
+                                      {600, 9, 77}, {5, 300, 700}, {1100, 1, 200}, {1, 1100, 200}};
+    static const layout how[][2] = {{ROWS, ROWS}, {ROWS, COLUMNS}, {COLUMNS, ROWS}, {COLUMNS, COLUMNS},
+                                    {SCATTERED, SCATTERED}};
+    for (int s = 0; s < TP__COUNT(size); s++)
+        for (int h = 0; h < TP__COUNT(how); h++) {
+            product p = make_product(h % 2 ? TP_FLOAT32 : TP_FLOAT64, size[s][0], size[s][1], size[s][2], 1, how[h][0],
+                                     how[h][1]);
+            p.accumulate = h == 2;
+            p.has_bias = p.relu = h == 1;
+            char *got = run(&p);
+            check_rules(&p, got);
+            free(got);
+            free_product(&p);
+        }
+}
+
+static void a_long_k_is_cut_by_shape_alone(void **state) {
+    (void)state;
+    static const int64_t size[][3] = {{5, 6, 4095}, {5, 6, 4096}, {3, 30, 12396}, {9, 1, 12396}, {1, 9, 5000},
+                                      {1, 1, 40000}, {2, 2, 70001}};
+    for (int s = 0; s < TP__COUNT(size); s++)
+        for (int h = 0; h < 4; h++) {
+            product p = make_product(h % 2 ? TP_FLOAT32 : TP_FLOAT64, size[s][0], size[s][1], size[s][2], 1 + h / 3,
+                                     h & 1 ? COLUMNS : ROWS, h & 2 ? COLUMNS : ROWS);
+            p.accumulate = h >= 2;
+            p.has_bias = h == 1;
+            p.relu = h == 3;
+            for_each_level(check_result, &p);
+            free_product(&p);
+        }
+}
+
+/* Results as rows of c, without what lies between. */
+static void expect_same(const product *p, char *got, char *want) {
+    const matrix x = result_of(p, got), y = result_of(p, want);
+    for (int64_t z = 0; z < p->batch; z++)
+        for (int64_t i = 0; i < p->M; i++)
+            for (int64_t j = 0; j < p->N; j++) assert_true(same_number(get(&x, z, i, j), get(&y, z, i, j)));
+}
+
+static void transposes_change_no_bit(void **state) {
+    (void)state;
+    static const int64_t size[][3] = {{4, 4, 4},    {64, 30, 784}, {30, 64, 300}, {257, 130, 300}, {33, 1, 333},
+                                      {1, 57, 400}, {1, 1, 99},    {20, 1, 5000}, {3, 7, 9000},    {200, 200, 17}};
+    for (int s = 0; s < TP__COUNT(size); s++) {
+        product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], 1, ROWS, ROWS);
+        char *want = run(&p);
+        for (int h = 1; h < 9; h++) {
+            product q = p;
+            q.a = store_as(&p.a, (layout)(h % 3), h % 5);
+            q.b = store_as(&p.b, (layout)(h / 3), h % 4);
+            char *got = run(&q);
+            expect_same(&p, got, want);
+            free(got);
+            free(q.a.block);
+            free(q.b.block);
+        }
+        free(want);
+        free_product(&p);
+    }
+}
+
+static void threads_change_no_bit(void **state) {
+    (void)state;
+    static const int64_t size[][4] = {{300, 200, 400, 1}, {784, 30, 256, 1}, {64, 30, 784, 3},  {30, 40, 12396, 1},
+                                      {2000, 1, 784, 1},  {784, 1, 12396, 1}, {1, 784, 3000, 2}, {20, 20, 20, 200}};
+    static const int threads[] = {1, 2, 3, 5, 8};
+    for (int s = 0; s < TP__COUNT(size); s++)
+        for (int t = 0; t < 2; t++) {
+            product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], size[s][3], t ? COLUMNS : ROWS, ROWS);
+            tpt_ok(tp_set_num_threads(1));
+            char *want = run(&p);
+            for (int n = 1; n < TP__COUNT(threads); n++) {
+                tpt_ok(tp_set_num_threads(threads[n]));
+                char *got = run(&p);
+                expect_same(&p, got, want);
+                free(got);
+            }
+            free(want);
+            free_product(&p);
+        }
+    tpt_ok(tp_set_num_threads(0));
+}
+
+static void v3_and_v4_agree(void **state) {
+    (void)state;
+    if (tp__cpu_isa() < TP__ISA_V4) skip();
+    for (int round = 0; round < 60; round++) {
+        product p = make_product(round % 2 ? TP_FLOAT32 : TP_FLOAT64, 1 + draw_to(300), 1 + draw_to(150),
+                                 1 + draw_to(700), 1, (layout)draw_to(3), (layout)draw_to(3));
+        assert_true(tp__kernels_use(TP__ISA_V3));
+        char *v3 = run(&p);
+        assert_true(tp__kernels_use(TP__ISA_V4));
+        char *v4 = run(&p);
+        expect_same(&p, v4, v3);
+        free(v3);
+        free(v4);
+        free_product(&p);
+    }
+}
+
+/* One odd element of a reaches its row and no other output, however c's edges are padded. */
+static void check_one_odd_element(const product *p) {
+    static const double odd[] = {NAN, INFINITY, -INFINITY};
+    product q = *p;
+    for (int o = 0; o < TP__COUNT(odd); o++) {
+        const int64_t i = draw_to(p->M), k = draw_to(p->K);
+        const double was = get(&p->a, 0, i, k);
+        put(&q.a, 0, i, k, odd[o]);
+        char *got = run(&q);
+        const matrix c = result_of(p, got);
+        for (int64_t r = 0; r < p->M; r++)
+            for (int64_t j = 0; j < p->N; j++) assert_int_equal(isfinite(get(&c, 0, r, j)) != 0, r != i);
+        check_rules(&q, got);
+        free(got);
+        put(&q.a, 0, i, k, was);
+    }
+}
+
+static void nan_and_infinity_go_through(void **state) {
+    (void)state;
+    static const int64_t size[][3] = {{4, 4, 4}, {30, 30, 50}, {15, 17, 33}, {64, 30, 784}, {40, 1, 100}, {1, 40, 100}};
+    for (int s = 0; s < TP__COUNT(size); s++)
+        for (int h = 0; h < 4; h++) {
+            product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], 1, h & 1 ? COLUMNS : ROWS,
+                                     h & 2 ? COLUMNS : ROWS);
+            for_each_level(check_one_odd_element, &p);
+            free_product(&p);
+        }
+}
+
+static void relu_keeps_nan_and_gives_positive_zero(void **state) {
+    (void)state;
+    product p = make_product(TP_FLOAT32, 3, 20, 2, 1, ROWS, ROWS);
+    p.relu = p.has_bias = true;
+    for (int64_t k = 0; k < 2; k++) {
+        put(&p.a, 0, 0, k, NAN);
+        put(&p.a, 0, 1, k, -0.0);
+    }
+    for (int64_t j = 0; j < 20; j++) put(&p.bias, 0, 0, j, -0.0);
+    char *got = run(&p);
+    const matrix c = result_of(&p, got);
+    for (int64_t j = 0; j < 20; j++) {
+        assert_true(isnan(get(&c, 0, 0, j)));
+        assert_true(get(&c, 0, 1, j) == 0 && !signbit(get(&c, 0, 1, j)));
+        assert_true(get(&c, 0, 2, j) >= 0);
+    }
+    free(got);
+    free_product(&p);
+}
+
+static void check_empty(const product *p) {
+    char *got = run(p);
+    check_rules(p, got);
+    free(got);
+}
+
+static void empty_sizes(void **state) {
+    (void)state;
+    static const int64_t size[][4] = {{3, 40, 0, 1}, {3, 1, 0, 1}, {1, 40, 0, 2}, {0, 5, 5, 1},
+                                      {5, 0, 5, 1},  {5, 5, 5, 0}, {0, 0, 0, 0},  {300, 20, 0, 1}};
+    for (int s = 0; s < TP__COUNT(size); s++)
+        for (int h = 0; h < 8; h++) {
+            product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], size[s][3], ROWS, ROWS);
+            p.has_bias = h & 1;
+            p.relu = h & 2;
+            p.accumulate = h & 4;
+            for_each_level(check_empty, &p);
+            free_product(&p);
+        }
+    const tp__gemm nothing = {.dtype = TP_FLOAT32, .M = 5, .N = 5, .batch = 1, .c_row = 5, .c = (float[25]){1}};
+    tp__gemm_run(&nothing, NULL); /* K = 0: a and b may be NULL */
+    for (int i = 0; i < 25; i++) assert_true(((float *)nothing.c)[i] == 0);
+}
+
+static void whole_numbers_wrap(void **state) {
+    (void)state;
+    enum { M = 5, N = 7, K = 9 };
+    int64_t a[M * K], b[K * N], c[M * N];
+    uint8_t ua[M * K], ub[K * N], uc[M * N];
+    for (int i = 0; i < M * K; i++) ua[i] = (uint8_t)(a[i] = (int64_t)draw());
+    for (int i = 0; i < K * N; i++) ub[i] = (uint8_t)(b[i] = (int64_t)draw());
+    const tp__gemm g = {.dtype = TP_INT64, .M = M, .N = N, .K = K, .batch = 1, .a = a, .a_row = 1, .a_col = M,
+                        .b = b, .b_row = N, .b_col = 1, .c = c, .c_row = N};
+    assert_int_equal(tp__gemm_workspace(&g), 0);
+    tp__gemm_run(&g, NULL);
+    tp__gemm u = g;
+    u.dtype = TP_UINT8, u.a = ua, u.b = ub, u.c = uc;
+    tp__gemm_run(&u, NULL);
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) {
+            uint64_t s = 0;
+            for (int k = 0; k < K; k++) s += (uint64_t)a[i + k * M] * (uint64_t)b[k * N + j];
+            assert_true((uint64_t)c[i * N + j] == s);
+            assert_int_equal(uc[i * N + j], (uint8_t)s);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TPT(random_products_follow_the_rules),
+        TPT(large_products_follow_the_rules),
+        TPT(a_long_k_is_cut_by_shape_alone),
+        TPT(transposes_change_no_bit),
+        TPT(threads_change_no_bit),
+        TPT(v3_and_v4_agree),
+        TPT(nan_and_infinity_go_through),
+        TPT(relu_keeps_nan_and_gives_positive_zero),
+        TPT(empty_sizes),
+        TPT(whole_numbers_wrap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
