@@ -110,6 +110,7 @@ void tp__mutex_wake(tp__mutex *m); /* as pthread_cond_broadcast */
 typedef enum { TP__ISA_BASE, TP__ISA_V3, TP__ISA_V4, TP__ISA_COUNT } tp__isa;
 tp__isa tp__cpu_isa(void);       /* best level this processor has, lowered by TAPER_ISA */
 const char *tp__isa_name(tp__isa isa);
+void tp__cpu_pause(void);        /* a breath in a loop that spins */
 int tp__cpu_count(void);         /* affinity and cgroup quota respected; at least 1 */
 void tp__cpu_pause(void);        /* tells the processor that this loop waits */
 /* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose tree

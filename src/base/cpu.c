@@ -46,9 +46,16 @@ static tp__isa best_isa(void) {
                     __builtin_cpu_supports("avx512vl");
     return v4 ? TP__ISA_V4 : TP__ISA_V3;
 }
+
+void tp__cpu_pause(void) {
+    __builtin_ia32_pause();
+}
 #else
 static tp__isa best_isa(void) {
     return TP__ISA_BASE;
+}
+
+void tp__cpu_pause(void) {
 }
 #endif
 
