@@ -370,6 +370,7 @@ static tp_status check_dataset(tp_loader *dl) {
     if (r) return r;
     dl->samples = ds->len(ds->self);
     if (dl->samples > 0) return TP_OK;
+    if (!dl->samples) return tp_error_set(TP_EVALUE, "loader: the dataset is empty");
     return tp_error_set(TP_EVALUE, "loader: the dataset's len is %lld", (long long)dl->samples);
 }
 
