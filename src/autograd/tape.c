@@ -44,7 +44,7 @@ static void node_release(void *p) {
         if (n->call.extra[i]) tp__unref(n->call.extra[i]);
     if (n->grad) tp__unref(n->grad);
     tp__unref(n->call.out);
-    tp__live_add(TP__LIVE_NODES, -1);
+    tp__live_add(0, 0, -1, 0);
     tp__free(n, node_bytes(n->call.nin));
 }
 
@@ -77,7 +77,7 @@ tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn) {
     if (n->prev) n->prev->next = n;
     tape.last = n;
     tape.length++;
-    tp__live_add(TP__LIVE_NODES, 1);
+    tp__live_add(0, 0, 1, 0);
     c->out->node = n;
     c->out->grad_fn = grad_fn;
     c->out->requires_grad = true;
@@ -142,17 +142,17 @@ static bool accumulate(tp_tensor **slot, tp_tensor *g, const tp__node *from, boo
 }
 
 static bool give(tp__node *n, tp_tensor *x, tp_tensor *g) {
-    const tp_shape s = tp__shape(x);
     if (x->node && x->node->freed)
         return tp_error_set(TP_EGRAD, "an earlier backward went through its input and freed the tape there; "
                             "run the forward again"), false;
-    tp_shape joined, have = tp__shape(g);
-    if (!tp__broadcast("gradient", &s, &have, &joined) || !tp__shape_equal(&joined, &have)) {
+    tp_shape joined;
+    if (!tp__shape_equal(&x->s, &g->s) &&
+        (!tp__broadcast("gradient", &x->s, &g->s, &joined) || !tp__shape_equal(&joined, &g->s))) {
         char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
-        return tp_error_set(TP_ESHAPE, "it gave a gradient %s for an input %s", tp__shape_text(&have, ta),
-                            tp__shape_text(&s, tb)), false;
+        return tp_error_set(TP_ESHAPE, "it gave a gradient %s for an input %s", tp__shape_text(&g->s, ta),
+                            tp__shape_text(&x->s, tb)), false;
     }
-    g = tp__sum_to(g, &s);
+    g = tp__sum_to(g, &x->s);
     if (g) g = tp__to(g, (tp_dtype)x->dtype);
     return g && accumulate(x->node ? &x->node->grad : &x->grad, g, n, !x->node);
 }

@@ -15,8 +15,9 @@ enum {
     STEPS = 4,               /* classes per doubling */
     SMALL_CLASSES = 10 * 4,  /* 64 B .. 64 KiB: kept per thread */
     CLASSES = 40 * 4,        /* .. 64 TiB */
-    THREAD_BYTES = 128 << 10 /* a thread keeps at most this much of one class */
+    MOST_KEPT = 2048         /* a thread keeps so many blocks of 64 B, half as many of 128 B, ... */
 };
+static const size_t MOST = (size_t)1 << 44; /* no single block is larger */
 static const size_t SHARED_BYTES = (size_t)512 << 20; /* all shared lists together */
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -38,8 +39,9 @@ typedef struct list {
     int64_t n;
 } list;
 
+enum { LIVE_TENSORS, LIVE_STORAGES, LIVE_NODES, LIVE_BYTES, LIVE_COUNT };
 typedef struct counters {
-    _Atomic int64_t n[TP__LIVE_COUNT]; /* written by one thread, read by all */
+    _Atomic int64_t n[LIVE_COUNT]; /* written by one thread, read by all */
     struct counters *next, *prev;
 } counters;
 
@@ -47,54 +49,67 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static list shared[CLASSES];
 static size_t shared_bytes;
 static counters *registry;                  /* of live threads */
-static int64_t departed[TP__LIVE_COUNT];    /* of threads that ended */
+static int64_t departed[LIVE_COUNT];    /* of threads that ended */
 static _Atomic int64_t fail_at, system_calls;
 static _Atomic bool failed, poison;
-static _Atomic int plain = -1; /* -1: not asked yet */
+static _Atomic bool plain;    /* no caches */
+static _Atomic int slow = -1; /* any of plain, poison, an armed failure; -1: TAPER_ALLOC not read yet */
 
 static _Thread_local list mine[SMALL_CLASSES];
 static _Thread_local counters live;
 static _Thread_local bool listed;
 
-static bool is_plain(void) {
-    int p = atomic_load_explicit(&plain, memory_order_relaxed);
-    if (TP__UNLIKELY(p < 0)) {
+static void set_slow(void) {
+    if (atomic_load(&slow) < 0) {
         const char *e = getenv("TAPER_ALLOC");
-        p = SANITIZED || (e && !strcmp(e, "plain"));
-        atomic_store(&plain, p);
+        atomic_store(&plain, SANITIZED || (e && !strcmp(e, "plain")));
     }
-    return p;
+    atomic_store(&slow, atomic_load(&plain) || atomic_load(&poison) || atomic_load(&fail_at));
+}
+/* Is anything out of the ordinary asked for? One load where nothing is. */
+static bool is_slow(void) {
+    if (TP__LIKELY(!atomic_load_explicit(&slow, memory_order_relaxed))) return false;
+    if (atomic_load(&slow) < 0) set_slow();
+    return atomic_load(&slow);
 }
 
 /* ---- counters --------------------------------------------------------------------------------- */
 
-void tp__live_add(int which, int64_t n) {
-    if (TP__UNLIKELY(!listed)) {
-        pthread_mutex_lock(&lock);
-        live.next = registry;
-        live.prev = NULL;
-        if (registry) registry->prev = &live;
-        registry = &live;
-        pthread_mutex_unlock(&lock);
-        listed = true;
-    }
-    _Atomic int64_t *c = &live.n[which];
-    const int64_t now = atomic_load_explicit(c, memory_order_relaxed);
-    atomic_store_explicit(c, now + n, memory_order_relaxed);
+static void list_thread(void) {
+    pthread_mutex_lock(&lock);
+    live.next = registry;
+    live.prev = NULL;
+    if (registry) registry->prev = &live;
+    registry = &live;
+    pthread_mutex_unlock(&lock);
+    listed = true;
+}
+static void bump(counters *c, int which, int64_t n) {
+    const int64_t now = atomic_load_explicit(&c->n[which], memory_order_relaxed);
+    atomic_store_explicit(&c->n[which], now + n, memory_order_relaxed);
+}
+
+void tp__live_add(int64_t tensors, int64_t storages, int64_t nodes, int64_t bytes) {
+    if (TP__UNLIKELY(!listed)) list_thread();
+    counters *c = &live;
+    bump(c, LIVE_TENSORS, tensors);
+    bump(c, LIVE_STORAGES, storages);
+    bump(c, LIVE_NODES, nodes);
+    bump(c, LIVE_BYTES, bytes);
 }
 
 tp_memory tp_memory_now(void) {
-    int64_t sum[TP__LIVE_COUNT];
+    int64_t sum[LIVE_COUNT];
     pthread_mutex_lock(&lock);
     memcpy(sum, departed, sizeof sum);
     for (const counters *c = registry; c; c = c->next)
-        for (int i = 0; i < TP__LIVE_COUNT; i++)
+        for (int i = 0; i < LIVE_COUNT; i++)
             sum[i] += atomic_load_explicit(&c->n[i], memory_order_relaxed);
     pthread_mutex_unlock(&lock);
-    return (tp_memory){.tensors = sum[TP__LIVE_TENSORS],
-                       .storages = sum[TP__LIVE_STORAGES],
-                       .nodes = sum[TP__LIVE_NODES],
-                       .bytes = sum[TP__LIVE_BYTES]};
+    return (tp_memory){.tensors = sum[LIVE_TENSORS],
+                       .storages = sum[LIVE_STORAGES],
+                       .nodes = sum[LIVE_NODES],
+                       .bytes = sum[LIVE_BYTES]};
 }
 
 /* ---- test hooks ---------------------------------------------------------------------------------- */
@@ -102,12 +117,14 @@ tp_memory tp_memory_now(void) {
 void tp__alloc_fail_at(int64_t n) {
     atomic_store(&failed, false);
     atomic_store(&fail_at, n);
+    set_slow();
 }
 bool tp__alloc_failed(void) {
     return atomic_load(&failed);
 }
 void tp__alloc_poison(bool on) {
     atomic_store(&poison, on);
+    set_slow();
 }
 int64_t tp__alloc_system_calls(void) {
     return atomic_load(&system_calls);
@@ -196,26 +213,29 @@ static void *fresh(int c) {
     return p;
 }
 
-void *tp__alloc(size_t bytes) {
-    if (TP__UNLIKELY(refuse() || bytes > (size_t)1 << 44)) return tp__fail_nomem();
-    void *p = TP__UNLIKELY(is_plain()) ? from_system(bytes ? bytes : 1) : fresh(class_of(bytes));
-    if (TP__UNLIKELY(!p)) return tp__fail_nomem();
-    if (TP__UNLIKELY(atomic_load_explicit(&poison, memory_order_relaxed))) memset(p, 0xA5, bytes);
+static void *alloc_slowly(size_t bytes) {
+    if (refuse()) return tp__fail_nomem();
+    void *p = atomic_load(&plain) ? from_system(bytes ? bytes : 1) : fresh(class_of(bytes));
+    if (!p) return tp__fail_nomem();
+    if (atomic_load(&poison)) memset(p, 0xA5, bytes);
     return p;
+}
+
+void *tp__alloc(size_t bytes) {
+    if (TP__UNLIKELY(bytes > MOST)) return tp__fail_nomem();
+    if (TP__UNLIKELY(is_slow())) return alloc_slowly(bytes);
+    void *p = fresh(class_of(bytes));
+    return TP__LIKELY(p != NULL) ? p : tp__fail_nomem();
 }
 
 void tp__free(void *p, size_t bytes) {
     if (!p) return;
-    if (TP__UNLIKELY(is_plain())) {
+    if (TP__UNLIKELY(is_slow()) && atomic_load(&plain)) {
         free(p);
         return;
     }
     const int c = class_of(bytes);
-    if (c >= SMALL_CLASSES) {
-        push_shared(c, p);
-        return;
-    }
-    if (TP__UNLIKELY((size_t)(mine[c].n + 1) * class_bytes(c) > THREAD_BYTES)) push_shared(c, p);
+    if (c >= SMALL_CLASSES || TP__UNLIKELY(mine[c].n >= MOST_KEPT >> (c / STEPS))) push_shared(c, p);
     else push(&mine[c], p);
 }
 
@@ -224,7 +244,7 @@ void tp__alloc_thread_end(void) {
         for (void *p; (p = pop(&mine[c]));) push_shared(c, p);
     if (!listed) return;
     pthread_mutex_lock(&lock);
-    for (int i = 0; i < TP__LIVE_COUNT; i++) {
+    for (int i = 0; i < LIVE_COUNT; i++) {
         departed[i] += atomic_load(&live.n[i]);
         atomic_store(&live.n[i], 0);
     }

@@ -64,8 +64,7 @@ void tp__mfree(void *p);
 char *tp__strdup(const char *s);
 char *tp__strndup(const char *s, size_t n);
 /* Figures behind tp_memory_now(). */
-enum { TP__LIVE_TENSORS, TP__LIVE_STORAGES, TP__LIVE_NODES, TP__LIVE_BYTES, TP__LIVE_COUNT };
-void tp__live_add(int which, int64_t n);
+void tp__live_add(int64_t tensors, int64_t storages, int64_t nodes, int64_t bytes);
 void tp__alloc_thread_end(void); /* give this thread's cache back */
 /* Test hooks. Fail the n-th allocation from now (0: none); fill fresh blocks with 0xA5;
  * calls of the system's malloc made so far. */

@@ -169,12 +169,6 @@ int tp__cpu_quota(const char *cgroups, const char *mount) {
     return whole + (least > whole); /* a part of a processor is worth a thread */
 }
 
-void tp__cpu_pause(void) {
-#if defined __x86_64__
-    __builtin_ia32_pause();
-#endif
-}
-
 int tp__cpu_count(void) {
     int n = affinity_count();
     if (n < 1) n = (int)sysconf(_SC_NPROCESSORS_ONLN);

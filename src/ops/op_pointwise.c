@@ -81,17 +81,20 @@ static tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *const *in, 
         d = TP_FLOAT32;
     const tp__pw_fn fn = tp__pw_forward(op, d);
     if (TP__UNLIKELY(!fn)) return no_kernel(name, d);
-    tp_shape shape = tp__shape(in[0]);
+    const tp_shape *shape = &in[0]->s;
+    tp_shape joined;
     if (n == 2) {
-        const tp_shape sb = tp__shape(in[1]);
-        if (!tp__shape_equal(&shape, &sb) && !tp__broadcast(name, &shape, &sb, &shape)) return NULL;
+        if (!tp__shape_equal(shape, &in[1]->s)) {
+            if (!tp__broadcast(name, shape, &in[1]->s, &joined)) return NULL;
+            shape = &joined;
+        }
         if (TP__UNLIKELY(!tp__is_float(d)) && !integers_fit(op, name, d, in[1])) return NULL;
     }
-    tp_tensor *y = tp__new(name, &shape, k == K_TEST || k == K_COMPARE ? TP_BOOL : d);
+    tp_tensor *y = tp__new(name, shape, k == K_TEST || k == K_COMPARE ? TP_BOOL : d);
     tp_tensor *a = y ? tp__to(in[0], d) : NULL, *b = a && n == 2 ? tp__to(in[1], d) : NULL;
     if (TP__UNLIKELY(!a || (n == 2 && !b))) return NULL;
     clip_params(d, &p, &q);
-    tp__iterate(fn, &shape, (tp_tensor *[]){y, a, b}, 1 + n, p, q);
+    tp__iterate(fn, shape, (tp_tensor *[]){y, a, b}, 1 + n, p, q);
     if (b && b != in[1]) tp__drop(b);
     if (a != in[0]) tp__drop(a);
     return y;
@@ -108,14 +111,14 @@ static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
     const row *r = &rows[op];
     if (!strcmp(r->dx[i], "g")) return g;
     const tp_dtype d = (tp_dtype)c->out->dtype;
-    const tp_shape shape = tp__shape(c->out);
-    tp_tensor *gx = tp__new(c->op->name, &shape, d), *a = NULL, *b = NULL;
+    const tp_shape *shape = &c->out->s;
+    tp_tensor *gx = tp__new(c->op->name, shape, d), *a = NULL, *b = NULL;
     if (!gx) return NULL;
     if (r->saves & SAVE_A && !(a = tp__to(c->in[0], d))) return NULL;
     if (r->saves & SAVE_B && !(b = tp__to(c->in[1], d))) return NULL;
     double p = c->u.v.p, q = c->u.v.q;
     clip_params(d, &p, &q);
-    tp__iterate(tp__pw_backward(op, i, d), &shape,
+    tp__iterate(tp__pw_backward(op, i, d), shape,
                 (tp_tensor *[]){gx, g, a, b, r->saves & SAVE_Y ? c->out : NULL}, 5, p, q);
     return gx;
 }

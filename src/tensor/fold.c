@@ -123,8 +123,7 @@ tp_tensor *tp__fold_sqdev(const char *what, tp_tensor *x, uint32_t axes, bool ke
 }
 
 tp_tensor *tp__sum_to(tp_tensor *x, const tp_shape *shape) {
-    const tp_shape have = tp__shape(x);
-    if (tp__shape_equal(&have, shape)) return x;
+    if (tp__shape_equal(&x->s, shape)) return x;
     const int lead = x->ndim - shape->ndim;
     uint32_t axes = 0;
     for (int d = 0; d < x->ndim; d++)

@@ -96,8 +96,7 @@ static void run_tile(void *ctx, int64_t tile) {
     run_rows(l, row, left < l->rows_per_tile ? left : l->rows_per_tile, 0, cols);
 }
 
-static bool all_dense(const tp_shape *shape, tp_tensor *const *args, int nargs, int64_t numel) {
-    (void)shape;
+static bool all_dense(tp_tensor *const *args, int nargs, int64_t numel) {
     for (int a = 0; a < nargs; a++)
         if (args[a] && (args[a]->numel != numel || !tp__contiguous_p(args[a]))) return false;
     return true;
@@ -106,7 +105,7 @@ static bool all_dense(const tp_shape *shape, tp_tensor *const *args, int nargs, 
 void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p, double q) {
     const int64_t numel = args[0]->numel;
     if (!numel) return;
-    if (numel <= TP__PW_TILE && all_dense(shape, args, nargs, numel)) {
+    if (numel <= TP__PW_TILE && all_dense(args, nargs, numel)) {
         tp__pw_block b = {.m = 1, .n = numel, .p = p, .q = q};
         for (int a = 0; a < nargs; a++) {
             if (!args[a]) continue;

@@ -13,10 +13,6 @@ const char *tp__shape_text(const tp_shape *s, char buf[TP__SHAPE_TEXT]) {
     return buf;
 }
 
-bool tp__shape_equal(const tp_shape *a, const tp_shape *b) {
-    return a->ndim == b->ndim && !memcmp(a->dim, b->dim, (size_t)a->ndim * sizeof *a->dim);
-}
-
 bool tp__numel(const tp_shape *s, int64_t *n) {
     *n = 1;
     bool overflow = false;

@@ -33,30 +33,33 @@ int64_t tp_dtype_size(tp_dtype d) {
 enum { HEADER = 64 }; /* keeps the bytes behind it aligned */
 _Static_assert(sizeof(tp__storage) <= HEADER, "the header must fit in front of the bytes");
 
-static tp__storage *storage_new(int64_t bytes) {
-    tp__storage *st = tp__alloc((size_t)bytes + HEADER);
-    if (!st) return NULL;
-    *st = (tp__storage){.bytes = bytes, .data = (char *)st + HEADER};
+static tp__storage *storage_new(int64_t bytes, void *borrowed) {
+    tp__storage *st = tp__alloc((size_t)(borrowed ? 0 : bytes) + HEADER);
+    if (TP__UNLIKELY(!st)) return NULL;
     atomic_init(&st->refs, 1);
-    tp__live_add(TP__LIVE_STORAGES, 1);
-    tp__live_add(TP__LIVE_BYTES, bytes);
+    atomic_init(&st->version, 0);
+    st->borrowed = borrowed != NULL;
+    st->bytes = borrowed ? 0 : bytes;
+    st->data = borrowed ? borrowed : (char *)st + HEADER;
     return st;
 }
 
-static void storage_unref(tp__storage *st) {
+/* Give back one count; true if it was the last, with the bytes that went. */
+static bool storage_unref(tp__storage *st, int64_t *bytes) {
     if (atomic_load_explicit(&st->refs, memory_order_acquire) != 1 &&
         atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    tp__live_add(TP__LIVE_STORAGES, -1);
-    tp__live_add(TP__LIVE_BYTES, -st->bytes);
-    tp__free(st, (size_t)(st->borrowed ? 0 : st->bytes) + HEADER);
+        return false;
+    *bytes = st->bytes;
+    tp__free(st, (size_t)st->bytes + HEADER);
+    return true;
 }
 
 void tp__unref(tp_tensor *x) {
     if (--x->refs) return;
     if (x->grad) tp__unref(x->grad);
-    storage_unref(x->st);
-    tp__live_add(TP__LIVE_TENSORS, -1);
+    int64_t bytes = 0;
+    const bool last = storage_unref(x->st, &bytes);
+    tp__live_add(-1, -(int64_t)last, 0, -bytes);
     tp__free(x, sizeof *x);
 }
 
@@ -64,17 +67,19 @@ void tp__tensor_release(void *x) {
     tp__unref(x);
 }
 
-/* A scoped handle that takes over one count of st. Shape and strides are the caller's to fill in. */
-static tp_tensor *handle_new(tp__storage *st, tp_dtype dtype, int ndim) {
+/* A scoped handle that takes over one count of st; `fresh`: the storage is new with it. Shape and
+ * strides are the caller's to fill in. */
+static tp_tensor *handle_new(tp__storage *st, bool fresh, tp_dtype dtype, int ndim) {
     tp_tensor *x = tp__alloc(sizeof *x);
-    if (!x) {
-        storage_unref(st);
+    int64_t bytes = 0;
+    if (TP__UNLIKELY(!x)) {
+        storage_unref(st, &bytes);
         return NULL;
     }
     x->refs = 1;
     x->kept = 0;
     x->dtype = (uint8_t)dtype;
-    x->ndim = (uint8_t)ndim;
+    x->ndim = ndim;
     x->weak = x->requires_grad = x->retain_grad = false;
     x->offset = 0;
     x->numel = 1;
@@ -83,7 +88,7 @@ static tp_tensor *handle_new(tp__storage *st, tp_dtype dtype, int ndim) {
     x->grad_fn = NULL;
     x->grad = NULL;
     x->mark = 0;
-    tp__live_add(TP__LIVE_TENSORS, 1);
+    tp__live_add(1, fresh, 0, fresh ? st->bytes : 0);
     return tp__scope_push(tp__tensor_release, x) ? x : NULL;
 }
 
@@ -111,9 +116,9 @@ static bool check_new(const char *what, const tp_shape *shape, tp_dtype dtype, i
 tp_tensor *tp__new(const char *what, const tp_shape *shape, tp_dtype dtype) {
     int64_t n;
     if (TP__UNLIKELY(!check_new(what, shape, dtype, &n))) return NULL;
-    tp__storage *st = storage_new(n * dtype_info[dtype].size);
+    tp__storage *st = storage_new(n * dtype_info[dtype].size, NULL);
     if (TP__UNLIKELY(!st)) return NULL;
-    tp_tensor *x = handle_new(st, dtype, shape->ndim);
+    tp_tensor *x = handle_new(st, true, dtype, shape->ndim);
     if (x) set_contiguous(x, shape);
     return x;
 }
@@ -126,7 +131,7 @@ tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype
 
 tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride, int64_t offset) {
     atomic_fetch_add_explicit(&x->st->refs, 1, memory_order_relaxed);
-    tp_tensor *v = handle_new(x->st, (tp_dtype)x->dtype, ndim);
+    tp_tensor *v = handle_new(x->st, false, (tp_dtype)x->dtype, ndim);
     if (!v) return NULL;
     for (int d = 0; d < ndim; d++) {
         v->shape[d] = shape[d];
@@ -140,12 +145,9 @@ tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const in
 tp_tensor *tp__wrap(void *data, const tp_shape *shape, tp_dtype dtype) {
     int64_t n;
     if (!check_new("wrap", shape, dtype, &n)) return NULL;
-    tp__storage *st = tp__alloc(HEADER);
+    tp__storage *st = storage_new(0, data);
     if (!st) return NULL;
-    *st = (tp__storage){.borrowed = true, .data = data};
-    atomic_init(&st->refs, 1);
-    tp__live_add(TP__LIVE_STORAGES, 1);
-    tp_tensor *x = handle_new(st, dtype, shape->ndim);
+    tp_tensor *x = handle_new(st, true, dtype, shape->ndim);
     if (x) set_contiguous(x, shape);
     return x;
 }
@@ -270,13 +272,12 @@ tp_tensor *tp_num_int(int64_t value) {
 
 /* ---- asking ------------------------------------------------------------------------------------------ */
 
-tp_shape tp__shape(const tp_tensor *x) {
-    tp_shape s = {.ndim = x->ndim};
+tp_shape tp_shape_of(const tp_tensor *x) {
+    tp_shape s = TP_0D; /* nothing uninitialised leaves the library */
+    if (!x) return s;
+    s.ndim = x->ndim;
     memcpy(s.dim, x->shape, (size_t)x->ndim * sizeof *s.dim);
     return s;
-}
-tp_shape tp_shape_of(const tp_tensor *x) {
-    return x ? tp__shape(x) : TP_0D;
 }
 int tp_ndim(const tp_tensor *x) {
     return x ? x->ndim : -1;
@@ -371,9 +372,8 @@ tp_status tp_copy_to(const tp_tensor *x, void *dst, int64_t n, tp_dtype dtype) {
         return tp_error_set(TP_ESHAPE, "copy_to: room for %lld elements, but the tensor has %lld", (long long)n,
                             (long long)x->numel);
     tp__storage st = {.borrowed = true, .data = dst};
-    tp_tensor to = {.dtype = (uint8_t)dtype, .ndim = x->ndim, .numel = 1, .st = &st};
-    const tp_shape s = tp__shape(x);
-    set_contiguous(&to, &s);
+    tp_tensor to = {.dtype = (uint8_t)dtype, .s = {.ndim = x->ndim}, .numel = 1, .st = &st};
+    set_contiguous(&to, &x->s);
     tp__copy(&to, x);
     return TP_OK;
 }

@@ -17,11 +17,17 @@ typedef struct tp__storage {
 struct tp_tensor {
     int32_t refs; /* scope entry, keeps, tape nodes, dictionaries; this thread only */
     int32_t kept; /* how many of them tp_free may give back */
-    uint8_t dtype, ndim;
+    uint8_t dtype;
     bool weak;          /* a Python number: loses to every dtype of its kind */
     bool requires_grad; /* leaf that asks for .grad, or result of a recorded op */
     bool retain_grad;
-    int64_t shape[TP_MAX_DIM];
+    union { /* the same bytes: x->s.dim[d] is x->shape[d]; only the first ndim are set */
+        tp_shape s;
+        struct {
+            int ndim;
+            int64_t shape[TP_MAX_DIM];
+        };
+    };
     int64_t stride[TP_MAX_DIM]; /* in elements; 0 on a broadcast axis */
     int64_t offset;             /* in elements */
     int64_t numel;
@@ -31,6 +37,7 @@ struct tp_tensor {
     tp_tensor *grad;       /* owned; leaves only */
     uint64_t mark;         /* scratch of autograd's walks */
 };
+_Static_assert(offsetof(tp_tensor, shape) == offsetof(tp_tensor, s.dim), "shape and s.dim are one");
 
 static inline void *tp__ptr(const tp_tensor *x) {
     return (char *)x->st->data + x->offset * tp_dtype_size((tp_dtype)x->dtype);
@@ -50,12 +57,16 @@ static inline tp_tensor *tp__ref(tp_tensor *x) { x->refs++; return x; }
 void tp__unref(tp_tensor *x);
 void tp__tensor_release(void *x); /* tp__unref as a scope's release function */
 bool tp__contiguous_p(const tp_tensor *x);
-tp_shape tp__shape(const tp_tensor *x);
+static inline tp_shape tp__shape(const tp_tensor *x) { return x->s; }
 
 /* ---- shape.c ---- */
 enum { TP__SHAPE_TEXT = 200 };
 const char *tp__shape_text(const tp_shape *s, char buf[TP__SHAPE_TEXT]); /* "[2, 3]" */
-bool tp__shape_equal(const tp_shape *a, const tp_shape *b);
+static inline bool tp__shape_equal(const tp_shape *a, const tp_shape *b) {
+    bool same = a->ndim == b->ndim;
+    for (int d = 0; d < a->ndim && same; d++) same = a->dim[d] == b->dim[d];
+    return same;
+}
 bool tp__numel(const tp_shape *s, int64_t *n); /* false: overflow or a negative size */
 /* out = a broadcast with b, NumPy's rule; EShape error naming both if they do not. out may be a or b. */
 bool tp__broadcast(const char *what, const tp_shape *a, const tp_shape *b, tp_shape *out);
