@@ -45,7 +45,7 @@ static void build(loop *l, const tp_shape *shape, tp_tensor *const *args) {
         if (shape->dim[d] == 1) continue;
         int64_t bytes[TP__PW_ARGS] = {0};
         for (int a = 0; a < l->nargs; a++)
-            if (args[a]) bytes[a] = st[a][d] * tp_dtype_size((tp_dtype)args[a]->dtype);
+            if (args[a]) bytes[a] = st[a][d] * tp__size_of((tp_dtype)args[a]->dtype);
         add_axis(l, bytes, shape->dim[d]);
     }
     if (!l->ndim) add_axis(l, (const int64_t[TP__PW_ARGS]){0}, 1);
@@ -106,11 +106,16 @@ void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, in
     const int64_t numel = args[0]->numel;
     if (!numel) return;
     if (numel <= TP__PW_TILE && all_dense(args, nargs, numel)) {
-        tp__pw_block b = {.m = 1, .n = numel, .p = p, .q = q};
+        tp__pw_block b; /* a kernel looks at its own operands only; clearing the rest costs more than 4 sums */
+        b.m = 1;
+        b.n = numel;
+        b.p = p;
+        b.q = q;
         for (int a = 0; a < nargs; a++) {
             if (!args[a]) continue;
             b.ptr[a] = tp__ptr(args[a]);
-            b.col[a] = tp_dtype_size((tp_dtype)args[a]->dtype);
+            b.row[a] = 0;
+            b.col[a] = tp__size_of((tp_dtype)args[a]->dtype);
         }
         fn(&b);
         return;

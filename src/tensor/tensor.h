@@ -39,8 +39,11 @@ struct tp_tensor {
 };
 _Static_assert(offsetof(tp_tensor, shape) == offsetof(tp_tensor, s.dim), "shape and s.dim are one");
 
+static inline int64_t tp__size_of(tp_dtype d) { /* bytes of an element */
+    return d == TP_FLOAT32 ? 4 : d == TP_FLOAT64 || d == TP_INT64 ? 8 : 1;
+}
 static inline void *tp__ptr(const tp_tensor *x) {
-    return (char *)x->st->data + x->offset * tp_dtype_size((tp_dtype)x->dtype);
+    return (char *)x->st->data + x->offset * tp__size_of((tp_dtype)x->dtype);
 }
 static inline bool tp__is_float(tp_dtype d) { return d == TP_FLOAT32 || d == TP_FLOAT64; }
 static inline bool tp__is_none(const tp_tensor *x) { return x == TP_NONE; }
