@@ -1,10 +1,11 @@
 /* safetensors.c -- the file format of models: length, JSON header, bytes.
  *
- * Reading trusts nothing: every size and offset is checked against the others and the file before a
- * byte is copied, and each byte of the data must belong to exactly one tensor. Writing lays the wide
- * types first, so that without holes every tensor is aligned to its elements; the header keeps the
- * dictionary's order, and reading takes it from there. */
+ * Reading trusts nothing: every size and offset is checked against the others and the file before
+ * a byte is copied, and each byte of the data must belong to exactly one tensor. Writing lays the
+ * wide types first, so that without holes every tensor is aligned to its elements; the header keeps
+ * the dictionary's order, and reading takes it from there. */
 #include "io/io.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -55,10 +56,12 @@ static json_t *parse_header(const unsigned char *bytes, size_t size, source *src
     if (!n || *text != '{')
         return tp__fail(TP_EFORMAT, "%s: the header is no JSON object", src->name);
     json_error_t e;
+    errno = 0;
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+    /* jansson leaves out what it has no memory for, and then may find a fault in the text, or none */
+    if (errno == ENOMEM || (!root && json_error_code(&e) == json_error_out_of_memory))
+        return json_decref(root), tp__fail_nomem();
     if (root) return root;
-    /* jansson has words for every fault of the text, but for few failures of memory */
-    if (!e.text[0] || json_error_code(&e) == json_error_out_of_memory) return tp__fail_nomem();
     return tp__fail(TP_EFORMAT, "%s: the header is damaged at byte %d: %s", src->name, e.position,
                     e.text);
 }
