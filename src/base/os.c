@@ -52,12 +52,12 @@ static tp_status too_large(const char *path, size_t limit) {
     return tp_error_set(TP_EFORMAT, "%s: larger than %zu bytes", tp__utf8_show(path, room, sizeof room), limit);
 }
 
-/* All that the descriptor gives. Room for `expected` bytes is made first, so that an ordinary file
- * takes two reads: its bytes, and nothing. */
-static tp_status read_all(int fd, const char *path, size_t expected, size_t limit, tp__os_buffer *b) {
+/* All that the descriptor gives, or `size` bytes of a file that has this size: an ordinary file is
+ * one read. 0: not known, as with pipes and what /proc makes up. */
+static tp_status read_all(int fd, const char *path, size_t size, size_t limit, tp__os_buffer *b) {
     b->size = 0;
-    if (!reserve(b, expected + 2)) return TP_ENOMEM;
-    for (;;) {
+    if (!reserve(b, (size ? size : 4096) + 2)) return TP_ENOMEM;
+    while (!size || b->size < size) {
         const ssize_t got = read(fd, b->data + b->size, b->cap - 1 - b->size);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return fail_errno("read", path, errno);
@@ -75,12 +75,12 @@ tp_status tp__os_read_buffer(const char *path, size_t limit, tp__os_buffer *b) {
     if (fd < 0) return fail_errno("read", path, errno);
     struct stat st;
     tp_status r = TP_OK;
-    size_t expected = 4096;
+    size_t size = 0;
     if (fstat(fd, &st)) r = fail_errno("read", path, errno);
     else if (S_ISDIR(st.st_mode)) r = fail_errno("read", path, EISDIR);
-    else if (S_ISREG(st.st_mode)) expected = (size_t)st.st_size;
-    if (!r && limit && expected > limit && S_ISREG(st.st_mode)) r = too_large(path, limit);
-    if (!r) r = read_all(fd, path, expected, limit, b);
+    else if (S_ISREG(st.st_mode)) size = (size_t)st.st_size;
+    if (!r && limit && size > limit) r = too_large(path, limit);
+    if (!r) r = read_all(fd, path, size, limit, b);
     close(fd);
     return r;
 }
