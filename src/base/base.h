@@ -111,7 +111,6 @@ tp__isa tp__cpu_isa(void);       /* best level this processor has, lowered by TA
 const char *tp__isa_name(tp__isa isa);
 void tp__cpu_pause(void);        /* a breath in a loop that spins */
 int tp__cpu_count(void);         /* affinity and cgroup quota respected; at least 1 */
-void tp__cpu_pause(void);        /* tells the processor that this loop waits */
 /* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose tree
  * is mounted at `mount`; 0: no limit. */
 int tp__cpu_quota(const char *cgroups, const char *mount);
