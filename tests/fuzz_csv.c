@@ -1,4 +1,4 @@
-/* fuzz_csv.c -- any bytes as comma-separated values: every field of what is accepted is UTF-8 text. */
+/* fuzz_csv.c -- any bytes as comma-separated values: what is accepted is fields of UTF-8 text. */
 #include "data/csv.h"
 #include <assert.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* fuzz_idx.c -- any bytes as an IDX file, gzipped or not: what is accepted holds what it announces. */
+/* fuzz_idx.c -- any bytes as an IDX file, gzipped or not: what is accepted holds what it says. */
 #include "data/idx.h"
 #include <assert.h>
 #include <stdlib.h>

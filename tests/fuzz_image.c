@@ -1,4 +1,4 @@
-/* fuzz_image.c -- any bytes as a picture: decoded or refused, and what is decoded can be resized. */
+/* fuzz_image.c -- any bytes as a picture: decoded or refused; what is decoded can be resized. */
 #include "data/image.h"
 #include <assert.h>
 
@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     /* Few pixels, so that the time goes into many inputs. */
     const bool tiny = !probed && (int64_t)shape.height * shape.width < 1 << 20;
     if (tiny && !tp__image_decode(data, size, "file", &im)) {
-        assert(im.height == shape.height && im.width == shape.width && im.channels == shape.channels);
+        assert(im.height == shape.height && im.width == shape.width &&
+               im.channels == shape.channels);
         assert(!tp__image_resize(&im, 5, 7, &small));
     }
     tp__image_free(&im);

@@ -23,7 +23,9 @@ static void gives(const char *bytes, const char *want) {
     for (int64_t row = 0; row < csv.rows; row++)
         for (int c = 0; c < csv.columns; c++)
             n += (size_t)snprintf(got + n, sizeof got - n, "%s%s", tp__csv_at(&csv, row, c),
-                                  c + 1 < csv.columns ? "|" : row + 1 < csv.rows ? "/" : "");
+                                  c + 1 < csv.columns  ? "|"
+                                  : row + 1 < csv.rows ? "/"
+                                                       : "");
     assert_string_equal(got, want);
     tp__csv_free(&csv);
     free(text);
@@ -33,7 +35,9 @@ static void fields_and_rows(void **state) {
     (void)state;
     gives("a,b\nc,d\n", "a|b/c|d");
     gives("a,b\r\nc,d", "a|b/c|d");
-    gives("\xef\xbb\xbf" "a,b\n\n\r\nc,\n,\n", "a|b/c|/|");
+    gives("\xef\xbb\xbf"
+          "a,b\n\n\r\nc,\n,\n",
+          "a|b/c|/|");
     gives("a\nb", "a/b");
     gives("\"a\",\"\"\n\"x, y\",\"1\n2\"\n", "a|/x, y|1\n2");
     gives("\"say \"\"yes\"\"\",\"\"\"\"\r\n\"\"\"a\",\"b\"\"\"", "say \"yes\"|\"/\"a|b\"");
@@ -82,7 +86,8 @@ static void what_is_refused(void **state) {
         {"a,b\nc,d\n\xff,b\n", "labels.csv:3: not UTF-8 text"},
         {"a,b\nc,\xc3\n", "labels.csv:2: not UTF-8 text"},
     };
-    for (int i = 0; i < TP__COUNT(cases); i++) refuses(cases[i][0], strlen(cases[i][0]), cases[i][1]);
+    for (int i = 0; i < TP__COUNT(cases); i++)
+        refuses(cases[i][0], strlen(cases[i][0]), cases[i][1]);
     refuses("a,b\nc,d\0\n", 9, "labels.csv:2: a zero byte");
     char wide[1500];
     memset(wide, ',', sizeof wide);

@@ -48,7 +48,9 @@ static void plain_lies(void **state) {
     REFUSES("\0\0\x08\5\0\0\0\1abcd", "labels: IDX of 5 dimensions; at most 4 are read");
     REFUSES("\0\0\x08\1\0\0", "labels: truncated IDX (in its header)");
     REFUSES("\0\0\x08\1\0\0\0\3ab", "labels: truncated IDX (3 bytes announced, 2 there)");
-    REFUSES("\0\0\x08\1\xff\xff\xff\xff" "ab", "labels: truncated IDX (4294967295 bytes announced, 2 there)");
+    REFUSES("\0\0\x08\1\xff\xff\xff\xff"
+            "ab",
+            "labels: truncated IDX (4294967295 bytes announced, 2 there)");
     REFUSES("\0\0\x08\1\0\0\0\2abc", "labels: IDX with bytes behind its data");
     REFUSES("\0\0\x08\3\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
             "labels: IDX of 4294967295 x 4294967295 x 4294967295 bytes, which is too large");
@@ -59,11 +61,12 @@ static void plain_lies(void **state) {
             "labels: IDX of 4294967295 x 4294967295 x 0 bytes, which is too large");
 }
 
-/* ---- gzip ----------------------------------------------------------------------------------------------- */
+/* ---- gzip ------------------------------------------------------------------------------------ */
 
 /* The labels 0 and 1. */
-static const uint8_t two[] = {0x1f, 0x8b, 8,    0,    0,    0,    0,    0,    2,    0xff, 0x63, 0x60, 0xe0, 0x60, 0x64,
-                              0x60, 0x60, 0x60, 0x62, 0x60, 0x04, 0,    0x8f, 0x9c, 0x9b, 0xe2, 10,   0,    0,    0};
+static const uint8_t two[] = {0x1f, 0x8b, 8,    0,    0,    0,    0,    0,    2,    0xff,
+                              0x63, 0x60, 0xe0, 0x60, 0x64, 0x60, 0x60, 0x60, 0x62, 0x60,
+                              0x04, 0,    0x8f, 0x9c, 0x9b, 0xe2, 10,   0,    0,    0};
 
 static void gzipped_files(void **state) {
     (void)state;
@@ -99,12 +102,14 @@ static void gzipped_lies(void **state) {
     refuses(bad, sizeof bad, "labels: bytes behind the gzip data");
     bad[22] ^= 1;
     refuses(bad, sizeof two, "labels: damaged gzip data (incorrect data check)");
-    uint8_t stored[34] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1, 11, 0, 0xf4, 0xff, 0, 0, 8, 1, 0, 0, 0, 2, 0, 1, 2};
+    uint8_t stored[34] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1, 11, 0,
+                          0xf4, 0xff, 0, 0, 8, 1, 0, 0, 0, 2,    0, 1,  2};
     refuses(sealed(stored), sizeof stored, "labels: IDX with bytes behind its data");
     stored[22] = 4;
     refuses(sealed(stored), sizeof stored, "labels: truncated IDX (4 bytes announced, 3 there)");
     stored[20] = 0x98; /* found out before the memory is asked for */
-    refuses(stored, sizeof stored, "labels: truncated IDX (9961476 bytes announced, 11 gzipped ones cannot hold them)");
+    refuses(stored, sizeof stored,
+            "labels: truncated IDX (9961476 bytes announced, 11 gzipped ones cannot hold them)");
     stored[15] = 7;
     refuses(stored, sizeof stored, "labels: not an IDX file");
 }
@@ -145,7 +150,7 @@ static void from_a_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(plain_files), TPT(plain_lies),    TPT(gzipped_files),
+        TPT(plain_files),  TPT(plain_lies),    TPT(gzipped_files),
         TPT(gzipped_lies), TPT(out_of_memory), TPT(from_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 
 #include "data/image.h"
 
-/* ---- the pictures and what Pillow says of them ------------------------------------------------------- */
+/* ---- the pictures and what Pillow says of them ----------------------------------------------- */
 
 typedef struct file {
     uint8_t *data;
@@ -33,8 +33,9 @@ typedef struct line {
 static bool next_line(FILE *f, line *l) {
     static char text[1 << 16], hex[1 << 16];
     if (!fgets(text, sizeof text, f)) return false;
-    assert_int_equal(sscanf(text, "%15s %63s %d %d %d %65535s", l->what, l->name, &l->height, &l->width,
-                            &l->channels, hex), 6);
+    assert_int_equal(sscanf(text, "%15s %63s %d %d %d %65535s", l->what, l->name, &l->height,
+                            &l->width, &l->channels, hex),
+                     6);
     const size_t n = (size_t)(l->height * l->width * l->channels);
     assert_int_equal(strlen(hex), 2 * n);
     l->pixels = malloc(n);
@@ -63,7 +64,8 @@ static void compare(const tp__image *im, const line *l) {
     const int bound = is_jpeg(l->name) ? 2 : 0;
     for (int i = 0; i < l->height * l->width * l->channels; i++)
         if (abs(im->pixels[i] - l->pixels[i]) > bound)
-            fail_msg("%s %s: [%d] is %d, expected %d", l->what, l->name, i, im->pixels[i], l->pixels[i]);
+            fail_msg("%s %s: [%d] is %d, expected %d", l->what, l->name, i, im->pixels[i],
+                     l->pixels[i]);
 }
 
 static void fit(const tp__image *in, const line *l, tp__image *out) {
@@ -111,7 +113,7 @@ static void golden_is_pillow(void **state) {
     tpt_python_end(live);
 }
 
-/* ---- the pictures one by one ---------------------------------------------------------------------------- */
+/* ---- the pictures one by one ----------------------------------------------------------------- */
 
 static void each_picture(void (*check)(const char *name, const file *f)) {
     tp__os_list l;
@@ -176,8 +178,10 @@ static void every_flip_is_survived(const char *name, const file *f) {
         f->data[i] ^= (uint8_t)(1 << i % 8);
         const tp_status r = tp__image_decode(f->data, f->n, name, &im);
         f->data[i] ^= (uint8_t)(1 << i % 8);
-        if (r) assert_int_equal(tp_error_clear(), TP_EFORMAT);
-        else if (!is_jpeg(name)) tpt_same_bits(im.pixels, want.pixels, bytes);
+        if (r)
+            assert_int_equal(tp_error_clear(), TP_EFORMAT);
+        else if (!is_jpeg(name))
+            tpt_same_bits(im.pixels, want.pixels, bytes);
     }
     tp__image_free(&want);
     tp__image_free(&im);
@@ -230,7 +234,7 @@ static void out_of_memory(void **state) {
     tp__image_free(&im);
 }
 
-/* ---- what is said ----------------------------------------------------------------------------------------- */
+/* ---- what is said ---------------------------------------------------------------------------- */
 
 static void refuses(const void *data, size_t n, const char *text) {
     tp__image im = {0};
@@ -284,12 +288,14 @@ static void lying_headers(void **state) {
     claim(&f, 16385, 1);
     refuses(f.data, f.n, "train/3/10.png: 16385 x 1 pixels are too many (at most 16384 a side)");
     claim(&f, 1, 0x7fffffff);
-    refuses(f.data, f.n, "train/3/10.png: 1 x 2147483647 pixels are too many (at most 16384 a side)");
+    refuses(f.data, f.n,
+            "train/3/10.png: 1 x 2147483647 pixels are too many (at most 16384 a side)");
     claim(&f, 16384, 16384);
     refuses(f.data, f.n, "train/3/10.png: 16384 x 16384 pixels are too many (at most 100 million)");
     claim(&f, 9000, 9000);
     char text[128];
-    snprintf(text, sizeof text, "train/3/10.png: truncated PNG (%zu bytes cannot hold its pixels)", f.n - 41);
+    snprintf(text, sizeof text, "train/3/10.png: truncated PNG (%zu bytes cannot hold its pixels)",
+             f.n - 41);
     refuses(f.data, f.n, text);
     tp__mfree(f.data);
 }
@@ -306,13 +312,15 @@ static void jpeg_lines(void **state) {
     tp__mfree(f.data);
     refuses("\xff\xd8\xff\xd8\xff\xd9", 6, "train/3/10.png: damaged JPEG (...");
 #else
-    refuses("\xff\xd8\xff\xe0", 4, "train/3/10.png: a JPEG image, which this build of taper cannot read");
+    refuses("\xff\xd8\xff\xe0", 4,
+            "train/3/10.png: a JPEG image, which this build of taper cannot read");
 #endif
 }
 
-/* ---- resizing ------------------------------------------------------------------------------------------------ */
+/* ---- resizing -------------------------------------------------------------------------------- */
 
-/* A constant picture stays constant, whatever the sizes: weights add up and no pixel outside is read. */
+/* A constant picture stays constant, whatever the sizes: weights add up and no pixel outside is
+ * read. */
 static void resizing_keeps_constants(void **state) {
     (void)state;
     const int sizes[] = {1, 2, 3, 7, 28, 29, 64, 333};
@@ -325,7 +333,8 @@ static void resizing_keeps_constants(void **state) {
                 tpt_ok(tp__image_resize(&im, sizes[j], 28, &out));
                 assert_int_equal(out.height, sizes[j]);
                 assert_int_equal(out.width, 28);
-                for (int k = 0; k < sizes[j] * 28 * channels; k++) assert_int_equal(out.pixels[k], 201);
+                for (int k = 0; k < sizes[j] * 28 * channels; k++)
+                    assert_int_equal(out.pixels[k], 201);
             }
     tp__image_free(&im);
     tp__image_free(&out);

@@ -56,7 +56,7 @@ static void become_self_again(void) {
     if (getuid() == 0) assert_int_equal(seteuid(0), 0);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void reads_whole_files(void **state) {
     (void)state;
@@ -138,7 +138,7 @@ static void buffer_is_reused(void **state) {
     tp__mfree(big), tp__mfree(small), tp__mfree(none);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static bool write_text(FILE *f, void *ctx) {
     return fputs(ctx, f) >= 0;
@@ -153,8 +153,10 @@ static bool write_much(FILE *f, void *ctx) {
 }
 static bool write_then_fail(FILE *f, void *ctx) {
     fputs("half", f);
-    if (ctx) tp_error_set(TP_EVALUE, "%s", (const char *)ctx);
-    else errno = EACCES;
+    if (ctx)
+        tp_error_set(TP_EVALUE, "%s", (const char *)ctx);
+    else
+        errno = EACCES;
     return false;
 }
 
@@ -313,7 +315,7 @@ static void writers_do_not_mix(void **state) {
     tp__mfree(path);
 }
 
-/* ---- folders ------------------------------------------------------------------------------------------ */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 static void lists_in_byte_order(void **state) {
     (void)state;
@@ -370,7 +372,8 @@ static void kinds_and_sizes(void **state) {
 
 static void joins_paths(void **state) {
     (void)state;
-    const char *cases[][3] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"/", "b", "/b"}};
+    const char *cases[][3] = {
+        {"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"/", "b", "/b"}};
     for (int i = 0; i < 4; i++) {
         char *path = tp__os_join(cases[i][0], cases[i][1]);
         assert_string_equal(path, cases[i][2]);
@@ -390,7 +393,7 @@ static void clock_goes_forward(void **state) {
     assert_true(later > t && later - t < 10);
 }
 
-/* ---- every allocation may fail ---------------------------------------------------------------------------- */
+/* ---- every allocation may fail --------------------------------------------------------------- */
 
 static tp_status exercise(const char *path) {
     tp_status r = tp__os_write_file(path, write_text, "x");
@@ -428,36 +431,43 @@ static void out_of_memory(void **state) {
     tp__mfree(path), tp__mfree(link);
 }
 
-/* ---- text ------------------------------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void utf8(void **state) {
     (void)state;
-    const char *good[] = {"", "train", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x95\xaf", "\xf4\x8f\xbf\xbf"};
+    const char *good[] = {
+        "", "train", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x95\xaf", "\xf4\x8f\xbf\xbf"};
     for (int i = 0; i < TP__COUNT(good); i++) {
         assert_true(tp__utf8_valid(good[i]));
         assert_ptr_equal(tp__utf8_show(good[i], NULL, 0), good[i]);
     }
-    const char *bad[] = {"\xff",     "a\xc3",         "\xc0\x80",     "\xe0\x80\xaf", "\xf0\x80\x80\x80",
-                         "\x80",     "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe2\x82"};
+    const char *bad[] = {
+        "\xff", "a\xc3",        "\xc0\x80",         "\xe0\x80\xaf",         "\xf0\x80\x80\x80",
+        "\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe2\x82"};
     for (int i = 0; i < TP__COUNT(bad); i++) assert_false(tp__utf8_valid(bad[i]));
     assert_true(tp__utf8_valid("a\tb\xc2\x9b") && !tp__utf8_printable("a\tb"));
     assert_false(tp__utf8_printable("\xc2\x9b")); /* a terminal's escape */
     char room[16];
     assert_string_equal(tp__utf8_show("\xff\xc3\xa4\n", room, sizeof room), "\\xff\xc3\xa4\\x0a");
-    assert_string_equal(tp__utf8_show("\xff\xff\xff\xff\xff", room, sizeof room), "\\xff\\xff\\xff");
-    assert_string_equal(tp__utf8_show("\xff" "0123456789abcdef", room, sizeof room), "\\xff0123456789a");
+    assert_string_equal(tp__utf8_show("\xff\xff\xff\xff\xff", room, sizeof room),
+                        "\\xff\\xff\\xff");
+    assert_string_equal(tp__utf8_show("\xff"
+                                      "0123456789abcdef",
+                                      room, sizeof room),
+                        "\\xff0123456789a");
 }
 
 static void odd_names_are_shown(void **state) {
     (void)state;
     char *path = in_tmp("n\xff\n"), want[600];
     assert_null(tp__os_read_file(path, 0, NULL));
-    snprintf(want, sizeof want, "cannot read %s/n\\xff\\x0a: No such file or directory", tpt_tmpdir());
+    snprintf(want, sizeof want, "cannot read %s/n\\xff\\x0a: No such file or directory",
+             tpt_tmpdir());
     tpt_expect_error(TP_EIO, want);
     tp__mfree(path);
 }
 
-/* ---- the log ------------------------------------------------------------------------------------------------ */
+/* ---- the log --------------------------------------------------------------------------------- */
 
 typedef struct lines {
     int n, inside;

@@ -1,7 +1,7 @@
 /* test_rng.c -- the random generator against PyTorch's, draw by draw.
  *
- * golden/rng.txt is what golden/rng.py printed; it is compared always, and where torch is installed the
- * script is run again, so that neither can drift. */
+ * golden/rng.txt is what golden/rng.py printed; it is compared always, and where torch is installed
+ * the script is run again, so that neither can drift. */
 #define _POSIX_C_SOURCE 200809L
 #include "support.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the golden file ---------------------------------------------------------------------------- */
+/* ---- the golden file ------------------------------------------------------------------------- */
 
 enum { VALUES = 64 };
 
@@ -59,8 +59,10 @@ static void check_uniform64(tp_rng *rng, const line *l, double a, double b) {
 static void check_normals(tp_rng *rng, const line *l) {
     for (int i = 0; i < l->n; i++) {
         const double got = tp__rng_normal(rng);
-        if (!strcmp(l->what, "randn32")) assert_true((float)got == as_float(l->value[i]));
-        else assert_true(tpt_ulp_f64(got, as_double(l->value[i])) <= 1); /* libm's sin and cos */
+        if (!strcmp(l->what, "randn32"))
+            assert_true((float)got == as_float(l->value[i]));
+        else
+            assert_true(tpt_ulp_f64(got, as_double(l->value[i])) <= 1); /* libm's sin and cos */
     }
 }
 
@@ -79,15 +81,24 @@ static void skip_draws(tp_rng *rng, int n) {
 static void check(tp_rng *rng, const line *l) {
     if (!strcmp(l->what, "uniform32")) skip_draws(rng, 1300);
     if (!strcmp(l->what, "randn64")) skip_draws(rng, 3);
-    if (!strcmp(l->what, "f32")) check_uniform32(rng, l, 0, 1);
-    else if (!strcmp(l->what, "f64")) check_uniform64(rng, l, 0, 1);
-    else if (!strcmp(l->what, "uniform32")) check_uniform32(rng, l, -1.0 / 28, 1.0 / 28);
-    else if (!strcmp(l->what, "uneven32")) check_uniform32(rng, l, 0.3, 0.701);
-    else if (!strcmp(l->what, "uniform64")) check_uniform64(rng, l, -1.0 / 28, 1.0 / 3);
-    else if (!strncmp(l->what, "randn", 5)) check_normals(rng, l);
-    else if (!strcmp(l->what, "perm1000")) check_permutation(rng, l, 1000);
-    else if (!strcmp(l->what, "perm")) check_permutation(rng, l, l->n);
-    else check_integers(rng, l);
+    if (!strcmp(l->what, "f32"))
+        check_uniform32(rng, l, 0, 1);
+    else if (!strcmp(l->what, "f64"))
+        check_uniform64(rng, l, 0, 1);
+    else if (!strcmp(l->what, "uniform32"))
+        check_uniform32(rng, l, -1.0 / 28, 1.0 / 28);
+    else if (!strcmp(l->what, "uneven32"))
+        check_uniform32(rng, l, 0.3, 0.701);
+    else if (!strcmp(l->what, "uniform64"))
+        check_uniform64(rng, l, -1.0 / 28, 1.0 / 3);
+    else if (!strncmp(l->what, "randn", 5))
+        check_normals(rng, l);
+    else if (!strcmp(l->what, "perm1000"))
+        check_permutation(rng, l, 1000);
+    else if (!strcmp(l->what, "perm"))
+        check_permutation(rng, l, l->n);
+    else
+        check_integers(rng, l);
 }
 
 static void parse(char *text, line *l) {
@@ -141,7 +152,7 @@ static void golden_is_torch(void **state) {
     tpt_python_end(live);
 }
 
-/* ---- objects, threads, state -------------------------------------------------------------------- */
+/* ---- objects, threads, state ----------------------------------------------------------------- */
 
 static void default_generator(void **state) {
     (void)state;

@@ -1,7 +1,7 @@
 /* log.c -- where notes and warnings go: one callback for the process, called one line at a time.
  *
- * The lock is held while the callback runs, so that after tp_set_log() returns nobody is inside the old
- * one. A note made by the callback itself is dropped rather than waited for. */
+ * The lock is held while the callback runs, so that after tp_set_log() returns nobody is inside the
+ * old one. A note made by the callback itself is dropped rather than waited for. */
 #define _POSIX_C_SOURCE 200809L
 #include "base/base.h"
 #include <pthread.h>

@@ -28,10 +28,11 @@ static tp_status fail_errno(const char *verb, const char *path, int err) {
         return TP_ENOMEM;
     }
     if (strerror_r(err, reason, sizeof reason)) snprintf(reason, sizeof reason, "error %d", err);
-    return tp_error_set(TP_EIO, "cannot %s %s: %s", verb, tp__utf8_show(path, room, sizeof room), reason);
+    return tp_error_set(TP_EIO, "cannot %s %s: %s", verb, tp__utf8_show(path, room, sizeof room),
+                        reason);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool reserve(tp__os_buffer *b, size_t bytes) {
     if (bytes <= b->cap) return true;
@@ -49,7 +50,8 @@ void tp__os_buffer_free(tp__os_buffer *b) {
 
 static tp_status too_large(const char *path, size_t limit) {
     char room[400];
-    return tp_error_set(TP_EFORMAT, "%s: larger than %zu bytes", tp__utf8_show(path, room, sizeof room), limit);
+    return tp_error_set(TP_EFORMAT, "%s: larger than %zu bytes",
+                        tp__utf8_show(path, room, sizeof room), limit);
 }
 
 /* All that the descriptor gives, or `size` bytes of a file that has this size: an ordinary file is
@@ -76,9 +78,12 @@ tp_status tp__os_read_buffer(const char *path, size_t limit, tp__os_buffer *b) {
     struct stat st;
     tp_status r = TP_OK;
     size_t size = 0;
-    if (fstat(fd, &st)) r = fail_errno("read", path, errno);
-    else if (S_ISDIR(st.st_mode)) r = fail_errno("read", path, EISDIR);
-    else if (S_ISREG(st.st_mode)) size = (size_t)st.st_size;
+    if (fstat(fd, &st))
+        r = fail_errno("read", path, errno);
+    else if (S_ISDIR(st.st_mode))
+        r = fail_errno("read", path, EISDIR);
+    else if (S_ISREG(st.st_mode))
+        size = (size_t)st.st_size;
     if (!r && limit && size > limit) r = too_large(path, limit);
     if (!r) r = read_all(fd, path, size, limit, b);
     close(fd);
@@ -95,12 +100,12 @@ void *tp__os_read_file(const char *path, size_t limit, size_t *size) {
     return b.data;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 typedef bool (*writer_fn)(FILE *f, void *ctx);
 
-/* Run the writer and flush. An error that was pending before is kept out of the way meanwhile, so that
- * afterwards a pending error is the writer's own. Does not close f. */
+/* Run the writer and flush. An error that was pending before is kept out of the way meanwhile, so
+ * that afterwards a pending error is the writer's own. Does not close f. */
 static tp_status run_writer(FILE *f, const char *path, writer_fn writer, void *ctx) {
     tp__error before;
     tp__error_take(&before);
@@ -143,13 +148,15 @@ static tp_status sync_folder(const char *path, size_t folder) {
     const int fd = open(name, O_RDONLY | O_CLOEXEC);
     tp__mfree(name);
     if (fd < 0) return TP_OK; /* a folder one may write to but not read */
-    const int err = fsync(fd) && errno != EINVAL && errno != EROFS ? errno : 0; /* not on every system */
+    const int err =
+        fsync(fd) && errno != EINVAL && errno != EROFS ? errno : 0; /* not on every system */
     close(fd);
     return err ? fail_errno("write", path, err) : TP_OK;
 }
 
 /* Write, sync and close the temporary file; an existing target's access rights pass to it. */
-static tp_status fill(int fd, const char *path, const struct stat *old, writer_fn writer, void *ctx) {
+static tp_status fill(int fd, const char *path, const struct stat *old, writer_fn writer,
+                      void *ctx) {
     FILE *f = fdopen(fd, "wb");
     if (!f) {
         const int err = errno;
@@ -163,7 +170,8 @@ static tp_status fill(int fd, const char *path, const struct stat *old, writer_f
     return r;
 }
 
-static tp_status write_beside(const char *path, const struct stat *old, writer_fn writer, void *ctx) {
+static tp_status write_beside(const char *path, const struct stat *old, writer_fn writer,
+                              void *ctx) {
     const char *slash = strrchr(path, '/');
     const size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
     const size_t size = folder + 64;
@@ -171,12 +179,15 @@ static tp_status write_beside(const char *path, const struct stat *old, writer_f
     if (!temporary) return TP_ENOMEM;
     tp_status r;
     const int fd = open_beside(path, folder, temporary, size);
-    if (fd < 0) r = fail_errno("write", path, errno);
+    if (fd < 0)
+        r = fail_errno("write", path, errno);
     else {
         r = fill(fd, path, old, writer, ctx);
         if (!r && rename(temporary, path)) r = fail_errno("write", path, errno);
-        if (r) unlink(temporary);
-        else r = sync_folder(path, folder);
+        if (r)
+            unlink(temporary);
+        else
+            r = sync_folder(path, folder);
     }
     tp__mfree(temporary);
     return r;
@@ -202,7 +213,7 @@ tp_status tp__os_write_file(const char *path, writer_fn writer, void *ctx) {
     return r;
 }
 
-/* ---- folders -------------------------------------------------------------------------------------- */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 tp__os_kind tp__os_stat(const char *path, int64_t *size) {
     struct stat st;
@@ -247,8 +258,10 @@ tp_status tp__os_listdir(const char *path, tp__os_list *out) {
     if (!dir) return fail_errno("read", path, errno);
     const tp_status r = collect(dir, path, out);
     closedir(dir);
-    if (r) tp__os_list_free(out);
-    else if (out->n) qsort(out->name, (size_t)out->n, sizeof *out->name, by_bytes);
+    if (r)
+        tp__os_list_free(out);
+    else if (out->n)
+        qsort(out->name, (size_t)out->n, sizeof *out->name, by_bytes);
     return r;
 }
 

@@ -1,8 +1,8 @@
 /* rng.c -- random numbers that are PyTorch's: mt19937 and the recipes of its CPU generator.
  *
  * One object holds everything that decides the next number: 624 words, a position, and the second
- * normal of a pair. Whatever draws takes such an object, and NULL means the thread's default one, which
- * lives in the thread itself, so that asking for it cannot fail. */
+ * normal of a pair. Whatever draws takes such an object, and NULL means the thread's default one,
+ * which lives in the thread itself, so that asking for it cannot fail. */
 #include "base/base.h"
 #include <math.h>
 #include <string.h>
@@ -13,8 +13,8 @@ static const uint64_t DEFAULT_SEED = 67280421310721;
 
 struct tp_rng {
     uint32_t mt[N];
-    uint32_t pos;      /* next word to hand out; N: make new ones first */
-    bool has_normal;   /* the second of a pair of normals is waiting */
+    uint32_t pos;    /* next word to hand out; N: make new ones first */
+    bool has_normal; /* the second of a pair of normals is waiting */
     double normal;
 };
 
@@ -61,7 +61,7 @@ static tp_rng *or_default(tp_rng *rng) {
     return rng ? rng : tp_rng_default();
 }
 
-/* ---- the engine ------------------------------------------------------------------------------- */
+/* ---- the engine ------------------------------------------------------------------------------ */
 
 static uint32_t twist(uint32_t high, uint32_t low, uint32_t far) {
     const uint32_t y = (high & 0x80000000u) | (low & 0x7fffffffu);
@@ -104,7 +104,7 @@ double tp_rng_double(tp_rng *rng) {
     return unit(or_default(rng));
 }
 
-/* ---- torch's recipes ---------------------------------------------------------------------------- */
+/* ---- torch's recipes ------------------------------------------------------------------------- */
 
 void tp__rng_uniform_f32(tp_rng *rng, float *out, int64_t n, double a, double b) {
     rng = or_default(rng);
@@ -121,7 +121,7 @@ void tp__rng_uniform_f64(tp_rng *rng, double *out, int64_t n, double a, double b
 }
 
 /* Box and Muller's pair, one number at a time, in double with libm. log(1 - u) is what the compared
- * torch computes; log1p(-u), in its later versions, differs in the last bit, far below a float's. */
+ * torch computes; log1p(-u), in its later versions, differs in the last bit, far below a float. */
 double tp__rng_normal(tp_rng *rng) {
     rng = or_default(rng);
     if (rng->has_normal) {
@@ -149,7 +149,7 @@ void tp_rng_permutation(tp_rng *rng, int64_t n, int64_t *order) {
     }
 }
 
-/* ---- state ------------------------------------------------------------------------------------------ */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 void tp__rng_get_words(const tp_rng *rng, uint32_t w[TP__RNG_WORDS]) {
     if (!rng) rng = tp_rng_default();
@@ -162,7 +162,7 @@ void tp__rng_get_words(const tp_rng *rng, uint32_t w[TP__RNG_WORDS]) {
 bool tp__rng_set_words(tp_rng *rng, const uint32_t w[TP__RNG_WORDS]) {
     double normal;
     memcpy(&normal, w + N + 2, sizeof normal);
-    /* mt19937's 19937 bits are the top one of the first word and all of the others: never all zero. */
+    /* mt19937's 19937 bits are the top one of the first word and all others: never all zero. */
     uint32_t any = w[0] & 0x80000000u;
     for (int i = 1; i < N; i++) any |= w[i];
     if (!any || w[N] > N || w[N + 1] > 1 || !isfinite(normal)) return false;

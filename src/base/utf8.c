@@ -1,7 +1,7 @@
 /* utf8.c -- is this text UTF-8, and how to show it if it is not.
  *
- * Names of files are bytes. What is stored or printed must be text, so names that are not are refused
- * where they would be stored, and shown with their odd bytes as \xNN. */
+ * Names of files are bytes. What is stored or printed must be text, so names that are not are
+ * refused where they would be stored, and shown with their odd bytes as \xNN. */
 #include "base/base.h"
 #include <string.h>
 
@@ -51,7 +51,8 @@ const char *tp__utf8_show(const char *text, char *room, size_t size) {
             memcpy(to, s, (size_t)n);
             to += n;
             s += n;
-        } else to += snprintf(to, 5, "\\x%02x", *s++);
+        } else
+            to += snprintf(to, 5, "\\x%02x", *s++);
     }
     *to = '\0';
     return room;

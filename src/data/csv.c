@@ -1,8 +1,8 @@
 /* csv.c -- a strict reader of comma-separated values.
  *
- * One pass over the text, in place: a field is ended by a NUL where its comma was, and a quoted one is
- * copied down over its quotes. What is not plainly right is refused with its line, since a row that was
- * misread would be a wrong label. */
+ * One pass over the text, in place: a field is ended by a NUL where its comma was, and a quoted one
+ * is copied down over its quotes. What is not plainly right is refused with its line, since a row
+ * that was misread would be a wrong label. */
 #include "data/csv.h"
 #include <string.h>
 
@@ -60,7 +60,7 @@ static bool skip_newline(parser *p) {
     return n > 0;
 }
 
-/* At the quote that begins a field; leaves p behind the one that ends it, and the text closed up. */
+/* At the quote that begins a field; leaves p behind the one that ends it, the text closed up. */
 static tp_status read_quoted(parser *p, char **end) {
     const int64_t begins = p->line;
     char *to = p->at;
@@ -91,9 +91,11 @@ static tp_status read_field(parser *p, bool *last) {
     const tp_status r = quoted ? read_quoted(p, &end) : read_plain(p, &end);
     if (r) return r;
     *last = *p->at != ',';
-    if (!*last) p->at++;
+    if (!*last)
+        p->at++;
     else if (p->at != p->end && !skip_newline(p))
-        return bad(p, *p->at == '\r' ? "a carriage return without a newline" : "text behind a closing quote");
+        return bad(p, *p->at == '\r' ? "a carriage return without a newline"
+                                     : "text behind a closing quote");
     *end = '\0';
     if (!tp__utf8_valid(field)) {
         p->line = line;
@@ -115,7 +117,8 @@ static tp_status read_row(parser *p) {
         csv->columns = (int)n;
     } else if (n != csv->columns) {
         char reason[100];
-        snprintf(reason, sizeof reason, "%lld fields where the header has %d", (long long)n, csv->columns);
+        snprintf(reason, sizeof reason, "%lld fields where the header has %d", (long long)n,
+                 csv->columns);
         p->line = line;
         return bad(p, reason);
     }
@@ -125,7 +128,8 @@ static tp_status read_row(parser *p) {
 tp_status tp__csv_parse(char *text, size_t n, const char *name, tp__csv *out) {
     *out = (tp__csv){0};
     parser p = {.at = text, .end = text + n, .name = name, .line = 1, .csv = out};
-    if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) p.at += 3; /* what some spreadsheets put in front */
+    if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
+        p.at += 3; /* what some spreadsheets put in front */
     const char *nul = memchr(text, '\0', n);
     if (nul) {
         for (const char *c = text; c < nul; c++) p.line += *c == '\n';

@@ -1,4 +1,4 @@
-/* csv.h -- comma-separated values, strictly: quotes, LF or CRLF, one number of fields in all rows. */
+/* csv.h -- comma-separated values, strictly: quotes, LF or CRLF, as many fields in every row. */
 #ifndef TAPER_SRC_DATA_CSV_H
 #define TAPER_SRC_DATA_CSV_H
 #include "base/base.h"

@@ -1,8 +1,8 @@
 /* folder.c -- from DIR to a listing: which layout it has, and the images in its folders.
  *
  * The class of an image is the name of the folder that it lies in, and nothing else of its path.
- * Folders win over labels.csv, that over IDX files. Hidden files are not seen; whatever else is passed
- * over is counted and said. */
+ * Folders win over labels.csv, that over IDX files. Hidden files are not seen; whatever else is
+ * passed over is counted and said. */
 #define _POSIX_C_SOURCE 200809L
 #include "data/listing.h"
 #include <string.h>
@@ -16,7 +16,7 @@ typedef struct tally {
 
 typedef struct search {
     tp__listing *l;
-    tp__os_list names; /* in DIR */
+    tp__os_list names;           /* in DIR */
     const char *part[TP__PARTS]; /* path of the folder of that part, or NULL */
     enum { FOLDERS, LABELS, IDX } kind;
     bool given;                /* the classes are given: one is enough */
@@ -27,14 +27,15 @@ typedef struct search {
     tally other; /* all other folders in DIR */
 } search;
 
-/* ---- names ------------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 bool tp__part_named(const char *name, size_t n, tp_part *part) {
     static const struct {
         const char *name;
         tp_part part;
-    } known[] = {{"train", TP_TRAIN}, {"training", TP_TRAIN}, {"valid", TP_VALID},  {"val", TP_VALID},
-                 {"validation", TP_VALID}, {"test", TP_TEST}, {"testing", TP_TEST}};
+    } known[] = {{"train", TP_TRAIN}, {"training", TP_TRAIN},   {"valid", TP_VALID},
+                 {"val", TP_VALID},   {"validation", TP_VALID}, {"test", TP_TEST},
+                 {"testing", TP_TEST}};
     for (int i = 0; i < TP__COUNT(known); i++)
         if (strlen(known[i].name) == n && !memcmp(known[i].name, name, n)) {
             *part = known[i].part;
@@ -45,7 +46,8 @@ bool tp__part_named(const char *name, size_t n, tp_part *part) {
 
 bool tp__image_named(const char *name) {
     const char *dot = strrchr(name, '.');
-    return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+    return dot &&
+           (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
 }
 
 static bool hidden(const char *name) {
@@ -66,9 +68,10 @@ static void count(tally *t, const char *path) {
     if (!t->n++) t->first = path;
 }
 
-/* ---- class folders ------------------------------------------------------------------------------------ */
+/* ---- class folders --------------------------------------------------------------------------- */
 
-static tp_status add_image(search *s, const char *folder, const char *name, const char *label, tp_part part) {
+static tp_status add_image(search *s, const char *folder, const char *name, const char *label,
+                           tp_part part) {
     const char *path = join(s, folder, name);
     return path ? tp__listing_add(s->l, path, label, part, -1) : TP_ENOMEM;
 }
@@ -80,13 +83,14 @@ static tp_status pass_over(search *s, const char *folder, const char *name) {
     return TP_OK;
 }
 
-static tp_status scan_names(search *s, const char *folder, const tp__os_list *names, const char *label,
-                            tp_part part) {
+static tp_status scan_names(search *s, const char *folder, const tp__os_list *names,
+                            const char *label, tp_part part) {
     tp_status r = TP_OK;
     for (int64_t i = 0; !r && i < names->n; i++) {
         const char *name = names->name[i];
         if (hidden(name)) continue;
-        r = tp__image_named(name) ? add_image(s, folder, name, label, part) : pass_over(s, folder, name);
+        r = tp__image_named(name) ? add_image(s, folder, name, label, part)
+                                  : pass_over(s, folder, name);
     }
     return r;
 }
@@ -107,26 +111,30 @@ static tp_status scan_class(search *s, const char *folder, const char *label, tp
     tp__os_list_free(&names);
     if (r) return r;
     if (l->n == before)
-        return tp__listing_note(l, "%s: no images, so not a class", tp__listing_relative(l, folder));
+        return tp__listing_note(l, "%s: no images, so not a class",
+                                tp__listing_relative(l, folder));
     s->folders++;
     s->part_folders += tp__part_named(label, strlen(label), &named);
     return TP_OK;
 }
 
 /* Every folder in `parent` is a class. */
-static tp_status scan_classes(search *s, const char *parent, const tp__os_list *names, tp_part part) {
+static tp_status scan_classes(search *s, const char *parent, const tp__os_list *names,
+                              tp_part part) {
     tp_status r = TP_OK;
     for (int64_t i = 0; !r && i < names->n; i++) {
         if (hidden(names->name[i])) continue;
         const char *path = join(s, parent, names->name[i]);
         if (!path) return TP_ENOMEM;
-        if (is_folder(path)) r = scan_class(s, path, path + strlen(path) - strlen(names->name[i]), part);
-        else if (tp__image_named(path)) count(&s->loose, path);
+        if (is_folder(path))
+            r = scan_class(s, path, path + strlen(path) - strlen(names->name[i]), part);
+        else if (tp__image_named(path))
+            count(&s->loose, path);
     }
     return r;
 }
 
-/* ---- train/ and valid/ ---------------------------------------------------------------------------------- */
+/* ---- train/ and valid/ ----------------------------------------------------------------------- */
 
 static tp_status has_folders(search *s, const char *path, bool *has) {
     tp__os_list names;
@@ -135,8 +143,10 @@ static tp_status has_folders(search *s, const char *path, bool *has) {
     for (int64_t i = 0; !r && i < names.n && !*has; i++) {
         if (hidden(names.name[i]) || tp__image_named(names.name[i])) continue;
         const char *inner = join(s, path, names.name[i]);
-        if (!inner) r = TP_ENOMEM;
-        else *has = is_folder(inner);
+        if (!inner)
+            r = TP_ENOMEM;
+        else
+            *has = is_folder(inner);
     }
     tp__os_list_free(&names);
     return r;
@@ -164,8 +174,10 @@ static tp_status find_parts(search *s) {
         const char *path = join(s, s->l->root, name);
         if (!path) return TP_ENOMEM;
         if (!is_folder(path)) continue;
-        if (tp__part_named(name, strlen(name), &part)) r = take_part(s, name, path, part);
-        else count(&s->other, path);
+        if (tp__part_named(name, strlen(name), &part))
+            r = take_part(s, name, path, part);
+        else
+            count(&s->other, path);
     }
     return r;
 }
@@ -182,7 +194,10 @@ static const char *split_layout(search *s) {
     for (int p = 0; p < TP__PARTS; p++)
         if (s->part[p]) name[n++] = tp__listing_relative(s->l, s->part[p]);
     for (int i = 0; i < n && text; i++) {
-        text = tp__listing_text(s->l, text, name[i], i + 1 == n ? "/ folder" : i + 2 == n ? "/ and " : "/, ");
+        text = tp__listing_text(s->l, text, name[i],
+                                i + 1 == n   ? "/ folder"
+                                : i + 2 == n ? "/ and "
+                                             : "/, ");
     }
     return text && n > 1 ? tp__listing_text(s->l, text, "s", "") : text;
 }
@@ -199,11 +214,12 @@ static tp_status list_split(search *s) {
         tp__os_list_free(&names);
     }
     if (!r && !s->l->n)
-        r = tp_error_set(TP_EFORMAT, "%s: no images in the class folders of its %s", s->l->dir, s->l->layout);
+        r = tp_error_set(TP_EFORMAT, "%s: no images in the class folders of its %s", s->l->dir,
+                         s->l->layout);
     return r;
 }
 
-/* ---- the other layouts ------------------------------------------------------------------------------------ */
+/* ---- the other layouts ----------------------------------------------------------------------- */
 
 static tp_status note_part_classes(search *s) {
     tp_status r = TP_OK;
@@ -212,7 +228,8 @@ static tp_status note_part_classes(search *s) {
     for (int64_t i = 0; !r && i < s->l->n; i++) {
         const char *label = s->l->item[i].label;
         if (label != last && tp__part_named(label, strlen(label), &part))
-            r = tp__listing_note(s->l, "%s/ holds images, not class folders, so it counts as a class", label);
+            r = tp__listing_note(
+                s->l, "%s/ holds images, not class folders, so it counts as a class", label);
         last = label;
     }
     return r;
@@ -232,7 +249,8 @@ static tp_status looks_right(search *s, const char *path, bool *right) {
 
 static tp_status fail_nothing(search *s) {
     const char *dir = s->l->dir;
-    bool deeper = false; /* one folder in DIR, and all else in that one: the user was a level too high */
+    bool deeper =
+        false; /* one folder in DIR, and all else in that one: the user was a level too high */
     const tp_status r = s->other.n == 1 ? looks_right(s, s->other.first, &deeper) : TP_OK;
     if (r) return r;
     char room[300];
@@ -240,12 +258,16 @@ static tp_status fail_nothing(search *s) {
         return tp_error_set(TP_EFORMAT, "%s: no images; is %s meant?", dir,
                             tp__utf8_show(s->other.first, room, sizeof room));
     if (s->part_folders)
-        return tp_error_set(TP_EFORMAT, "%s: %s/ holds images, but no folder per class", dir, s->l->item[0].label);
+        return tp_error_set(TP_EFORMAT, "%s: %s/ holds images, but no folder per class", dir,
+                            s->l->item[0].label);
     if (s->loose.n)
-        return tp_error_set(TP_EFORMAT, "%s: %lld images, but no folder per class and no labels.csv", dir,
+        return tp_error_set(TP_EFORMAT,
+                            "%s: %lld images, but no folder per class and no labels.csv", dir,
                             (long long)s->loose.n);
     if (!s->names.n) return tp_error_set(TP_EFORMAT, "%s: an empty folder", dir);
-    return tp_error_set(TP_EFORMAT, "%s: no images (neither a folder per class, nor labels.csv, nor IDX files)", dir);
+    return tp_error_set(TP_EFORMAT,
+                        "%s: no images (neither a folder per class, nor labels.csv, nor IDX files)",
+                        dir);
 }
 
 /* A layout without class folders: start again; what was passed over does not matter to it. */
@@ -273,7 +295,8 @@ static tp_status list_flat(search *s) {
     tp__listing *l = s->l;
     const tp_status r = scan_classes(s, l->root, &s->names, TP_TRAIN);
     if (r) return r;
-    const bool classes = s->folders > s->part_folders; /* not just train/ and test/ full of images */
+    const bool classes =
+        s->folders > s->part_folders; /* not just train/ and test/ full of images */
     l->layout = "a folder per class";
     if (classes && (s->folders > 1 || s->given)) {
         s->other.n = s->bare.n = 0; /* they are the classes */
@@ -284,13 +307,14 @@ static tp_status list_flat(search *s) {
     return classes ? TP_OK : fail_nothing(s); /* of one class: tp__listing_finish says so */
 }
 
-/* ---- what was passed over ------------------------------------------------------------------------------------ */
+/* ---- what was passed over -------------------------------------------------------------------- */
 
 static tp_status note_tally(search *s, const tally *t, const char *one, const char *many) {
     if (!t->n) return TP_OK;
     const char *first = tp__listing_relative(s->l, t->first);
     if (t->n == 1) return tp__listing_note(s->l, "ignored %s: %s", one, first);
-    return tp__listing_note(s->l, "ignored %lld %s, the first of them %s", (long long)t->n, many, first);
+    return tp__listing_note(s->l, "ignored %lld %s, the first of them %s", (long long)t->n, many,
+                            first);
 }
 
 static tp_status note_unused(search *s) {
@@ -299,8 +323,9 @@ static tp_status note_unused(search *s) {
     if (s->kind == FOLDERS && s->labels)
         r = tp__listing_note(l, "ignored labels.csv: the folders name the classes");
     if (!r && s->kind != IDX && s->idx)
-        r = tp__listing_note(l, "ignored the IDX files: %s", s->kind == FOLDERS ? "the folders hold images"
-                                                                               : "labels.csv names images");
+        r = tp__listing_note(l, "ignored the IDX files: %s",
+                             s->kind == FOLDERS ? "the folders hold images"
+                                                : "labels.csv names images");
     return r;
 }
 
@@ -309,14 +334,16 @@ static tp_status note_ignored(search *s) {
         const tally *t;
         const char *one, *many;
     } kinds[] = {
-        {&s->files, "a file that is not .png, .jpg or .jpeg", "files that are not .png, .jpg or .jpeg"},
+        {&s->files, "a file that is not .png, .jpg or .jpeg",
+         "files that are not .png, .jpg or .jpeg"},
         {&s->folders_inside, "a folder inside a class folder", "folders inside class folders"},
         {&s->loose, "an image outside the class folders", "images outside the class folders"},
         {&s->bare, "a folder without class folders", "folders without class folders"},
         {&s->other, "a folder", "folders"},
     };
     tp_status r = note_unused(s);
-    for (int i = 0; !r && i < TP__COUNT(kinds); i++) r = note_tally(s, kinds[i].t, kinds[i].one, kinds[i].many);
+    for (int i = 0; !r && i < TP__COUNT(kinds); i++)
+        r = note_tally(s, kinds[i].t, kinds[i].one, kinds[i].many);
     return r;
 }
 
@@ -333,7 +360,8 @@ static tp_status find(search *s) {
     return r ? r : note_ignored(s);
 }
 
-tp_status tp__listing_find(const char *dir, const char *const *classes, int nclasses, tp__listing *l) {
+tp_status tp__listing_find(const char *dir, const char *const *classes, int nclasses,
+                           tp__listing *l) {
     *l = (tp__listing){0};
     char room[300];
     l->root = tp__listing_text(l, dir, "", "");

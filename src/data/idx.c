@@ -1,8 +1,8 @@
 /* idx.c -- IDX from bytes that nobody vouches for.
  *
  * The header says how many bytes must follow, and exactly so many must: one less or one more is an
- * error. A gzipped file is inflated in two steps, header and data, so that a lying header is found out
- * before memory is asked for: deflate packs at most 1032 bytes into one. */
+ * error. A gzipped file is inflated in two steps, header and data, so that a lying header is found
+ * out before memory is asked for: deflate packs at most 1032 bytes into one. */
 #include "data/idx.h"
 #include <limits.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static tp_status bad(const char *name, const char *reason) {
     return tp_error_set(TP_EFORMAT, "%s: %s", tp__utf8_show(name, room, sizeof room), reason);
 }
 
-/* ---- the header ------------------------------------------------------------------------------------- */
+/* ---- the header ------------------------------------------------------------------------------ */
 
 static uint32_t big_endian(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
@@ -48,7 +48,8 @@ static tp_status parse_magic(const uint8_t *p, const char *name, tp__idx *out) {
         return bad(name, reason);
     }
     if (p[3] > TP__IDX_DIMS) {
-        snprintf(reason, sizeof reason, "IDX of %d dimensions; at most %d are read", p[3], TP__IDX_DIMS);
+        snprintf(reason, sizeof reason, "IDX of %d dimensions; at most %d are read", p[3],
+                 TP__IDX_DIMS);
         return bad(name, reason);
     }
     out->ndim = p[3];
@@ -73,7 +74,8 @@ static tp_status parse_dims(const uint8_t *p, const char *name, tp__idx *out) {
     }
     if (large) {
         char shape[64], reason[100];
-        snprintf(reason, sizeof reason, "IDX of %s bytes, which is too large", shape_text(out, shape, sizeof shape));
+        snprintf(reason, sizeof reason, "IDX of %s bytes, which is too large",
+                 shape_text(out, shape, sizeof shape));
         return bad(name, reason);
     }
     out->bytes = (size_t)bytes;
@@ -87,7 +89,7 @@ static tp_status truncated(const tp__idx *idx, const char *name, size_t have) {
     return bad(name, reason);
 }
 
-/* ---- plain --------------------------------------------------------------------------------------------- */
+/* ---- plain ----------------------------------------------------------------------------------- */
 
 static tp_status parse_plain(const uint8_t *p, size_t n, const char *name, tp__idx *out) {
     if (n < 4) return bad(name, n ? "not an IDX file" : "an empty file");
@@ -103,7 +105,7 @@ static tp_status parse_plain(const uint8_t *p, size_t n, const char *name, tp__i
     return TP_OK;
 }
 
-/* ---- gzipped --------------------------------------------------------------------------------------------- */
+/* ---- gzipped --------------------------------------------------------------------------------- */
 
 typedef struct inflater {
     z_stream z;
@@ -143,7 +145,8 @@ static tp_status step(inflater *f) {
     if (code == Z_BUF_ERROR) return bad(f->name, "truncated gzip data");
     if (code != Z_STREAM_END) {
         char reason[100];
-        snprintf(reason, sizeof reason, "damaged gzip data (%s)", f->z.msg ? f->z.msg : "no dictionary");
+        snprintf(reason, sizeof reason, "damaged gzip data (%s)",
+                 f->z.msg ? f->z.msg : "no dictionary");
         return bad(f->name, reason);
     }
     feed(f);
@@ -185,7 +188,8 @@ static tp_status pull_data(inflater *f, tp__idx *out) {
     const size_t left = f->left + f->z.avail_in;
     if (out->bytes / 1032 > left + 64) {
         char shape[64], reason[140];
-        snprintf(reason, sizeof reason, "truncated IDX (%s bytes announced, %zu gzipped ones cannot hold them)",
+        snprintf(reason, sizeof reason,
+                 "truncated IDX (%s bytes announced, %zu gzipped ones cannot hold them)",
                  shape_text(out, shape, sizeof shape), left);
         return bad(f->name, reason);
     }
@@ -213,15 +217,17 @@ static tp_status parse_gzip(const uint8_t *p, size_t n, const char *name, tp__id
     return r;
 }
 
-/* ---- either ---------------------------------------------------------------------------------------------- */
+/* ---- either ---------------------------------------------------------------------------------- */
 
 tp_status tp__idx_parse(void *block, size_t n, const char *name, tp__idx *out) {
     *out = (tp__idx){0};
     const uint8_t *p = block;
     const bool gzip = n >= 2 && p[0] == 0x1f && p[1] == 0x8b;
     const tp_status r = gzip ? parse_gzip(p, n, name, out) : parse_plain(p, n, name, out);
-    if (gzip || r) tp__mfree(block);
-    else out->block = block;
+    if (gzip || r)
+        tp__mfree(block);
+    else
+        out->block = block;
     if (r) {
         if (gzip) tp__mfree(out->block);
         *out = (tp__idx){0};

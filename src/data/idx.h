@@ -13,8 +13,8 @@ typedef struct tp__idx {
     int64_t dim[TP__IDX_DIMS];
 } tp__idx;
 
-/* Parse n bytes, gzipped or not. Takes `block` (of tp__realloc), also when it fails. EFORMAT names the
- * file and the reason; nothing larger than what the bytes can hold is ever allocated. */
+/* Parse n bytes, gzipped or not. Takes `block` (of tp__realloc), also when it fails. EFORMAT names
+ * the file and the reason; nothing larger than what the bytes can hold is ever allocated. */
 tp_status tp__idx_parse(TP_TAKES void *block, size_t n, const char *name, tp__idx *out);
 /* The same from a file that must have `ndim` dimensions. */
 tp_status tp__idx_read(const char *path, int ndim, tp__idx *out);

@@ -1,7 +1,7 @@
 /* idx_folder.c -- the layout "IDX files": train-images-idx3-ubyte and its kin, as MNIST comes.
  *
- * The labels are read here, since they are the classes: "0" to "9", in the order of the numbers. The
- * images are read when the pixels are wanted. */
+ * The labels are read here, since they are the classes: "0" to "9", in the order of the numbers.
+ * The images are read when the pixels are wanted. */
 #include "data/idx.h"
 #include "data/listing.h"
 #include <string.h>
@@ -15,8 +15,10 @@ static bool parse_name(const char *name, tp_part *part, bool *images) {
     const char *dash = strchr(name, '-');
     if (!dash) return false;
     const size_t n = (size_t)(dash - name);
-    if (n == 4 && !memcmp(name, "t10k", 4)) *part = TP_TEST;
-    else if (!tp__part_named(name, n, part)) return false;
+    if (n == 4 && !memcmp(name, "t10k", 4))
+        *part = TP_TEST;
+    else if (!tp__part_named(name, n, part))
+        return false;
     char rest[40];
     const size_t m = strlen(dash);
     if (m >= sizeof rest) return false;
@@ -55,7 +57,8 @@ tp_status tp__idx_present(tp__listing *l, const tp__os_list *names, bool *presen
 }
 
 /* One item for each label, its name a number. */
-static tp_status add_labels(tp__listing *l, const tp__idx *labels, const char *images, tp_part part) {
+static tp_status add_labels(tp__listing *l, const tp__idx *labels, const char *images,
+                            tp_part part) {
     const char *text[256] = {NULL};
     tp_status r = TP_OK;
     for (int64_t i = 0; !r && i < labels->dim[0]; i++) {
@@ -80,7 +83,8 @@ static tp_status list_part(tp__listing *l, const pair *p, tp_part part) {
     tp__idx idx;
     tp_status r = tp__idx_read(p->labels, 1, &idx);
     if (r) return r;
-    if (!idx.dim[0]) r = tp_error_set(TP_EFORMAT, "%s: no labels", tp__utf8_show(p->labels, room, sizeof room));
+    if (!idx.dim[0])
+        r = tp_error_set(TP_EFORMAT, "%s: no labels", tp__utf8_show(p->labels, room, sizeof room));
     l->idx[part].path = p->images;
     l->idx[part].rows = idx.dim[0];
     if (!r) r = add_labels(l, &idx, p->images, part);

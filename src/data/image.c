@@ -1,7 +1,7 @@
 /* image.c -- what all pictures share: memory, telling formats apart, grey and colour.
  *
- * The weights of grey are Pillow's, in 16-bit fixed point; they add up to 65536, so a colour picture of
- * greys loses nothing. */
+ * The weights of grey are Pillow's, in 16-bit fixed point; they add up to 65536, so a colour
+ * picture of greys loses nothing. */
 #include "data/image.h"
 #include <string.h>
 
@@ -26,16 +26,18 @@ tp_status tp__image_shape(tp__image *im, int height, int width, int channels) {
 
 tp_status tp__image_check_size(const char *name, uint64_t height, uint64_t width) {
     if (height > TP__IMAGE_SIDE || width > TP__IMAGE_SIDE)
-        return tp_error_set(TP_EFORMAT, "%s: %llu x %llu pixels are too many (at most %d a side)", name,
-                            (unsigned long long)width, (unsigned long long)height, TP__IMAGE_SIDE);
+        return tp_error_set(TP_EFORMAT, "%s: %llu x %llu pixels are too many (at most %d a side)",
+                            name, (unsigned long long)width, (unsigned long long)height,
+                            TP__IMAGE_SIDE);
     if (height * width > TP__IMAGE_PIXELS)
-        return tp_error_set(TP_EFORMAT, "%s: %llu x %llu pixels are too many (at most %d million)", name,
-                            (unsigned long long)width, (unsigned long long)height,
+        return tp_error_set(TP_EFORMAT, "%s: %llu x %llu pixels are too many (at most %d million)",
+                            name, (unsigned long long)width, (unsigned long long)height,
                             TP__IMAGE_PIXELS / 1000000);
     return TP_OK;
 }
 
-static tp_status read_image(const void *bytes, size_t n, const char *name, bool pixels, tp__image *out) {
+static tp_status read_image(const void *bytes, size_t n, const char *name, bool pixels,
+                            tp__image *out) {
     if (tp__png_is(bytes, n)) return tp__png_decode(bytes, n, name, pixels, out);
     if (tp__jpeg_is(bytes, n)) return tp__jpeg_decode(bytes, n, name, pixels, out);
     return tp_error_set(TP_EFORMAT, n ? "%s: not a PNG or JPEG image" : "%s: an empty file", name);
@@ -60,8 +62,11 @@ tp_status tp__image_recolor(const tp__image *in, int channels, tp__image *out) {
     const tp_status r = tp__image_shape(out, in->height, in->width, channels);
     if (r) return r;
     const size_t pixels = (size_t)in->height * (size_t)in->width;
-    if (channels == in->channels) memcpy(out->pixels, in->pixels, pixels * (size_t)channels);
-    else if (channels == 1) to_grey(in->pixels, pixels, out->pixels);
-    else to_colour(in->pixels, pixels, out->pixels);
+    if (channels == in->channels)
+        memcpy(out->pixels, in->pixels, pixels * (size_t)channels);
+    else if (channels == 1)
+        to_grey(in->pixels, pixels, out->pixels);
+    else
+        to_colour(in->pixels, pixels, out->pixels);
     return TP_OK;
 }

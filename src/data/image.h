@@ -1,8 +1,8 @@
 /* image.h -- pictures as plain bytes: decoding PNG and JPEG, grey and colour, resizing.
  *
  * No tensors here. What a decoder gives is what Pillow gives: alpha is dropped, 16 bits are cut to
- * their high byte, neither gamma nor EXIF orientation is applied. A picture that is damaged in any way
- * that matters to its pixels is refused with one line that names it. */
+ * their high byte, neither gamma nor EXIF orientation is applied. A picture that is damaged in any
+ * way that matters to its pixels is refused with one line that names it. */
 #ifndef TAPER_SRC_DATA_IMAGE_H
 #define TAPER_SRC_DATA_IMAGE_H
 #include "base/base.h"
@@ -33,11 +33,13 @@ tp_status tp__image_recolor(const tp__image *in, int channels, tp__image *out);
  * resize(..., BILINEAR) bit for bit. The aspect ratio is not kept. */
 tp_status tp__image_resize(const tp__image *in, int height, int width, tp__image *out);
 
-/* ---- png.c, jpeg.c: one format each; called by tp__image_decode only ---- */
+/* ---- png.c, jpeg.c: one format each; called by tp__image_decode only ------------------------- */
 bool tp__png_is(const uint8_t *bytes, size_t n);
-tp_status tp__png_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels, tp__image *out);
+tp_status tp__png_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels,
+                         tp__image *out);
 bool tp__jpeg_is(const uint8_t *bytes, size_t n);
-tp_status tp__jpeg_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels, tp__image *out);
+tp_status tp__jpeg_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels,
+                          tp__image *out);
 /* EFORMAT unless a picture of this size is accepted. */
 tp_status tp__image_check_size(const char *name, uint64_t height, uint64_t width);
 

@@ -1,8 +1,8 @@
 /* image_block.c -- all pictures of a listing into one block of bytes, on all threads.
  *
- * A tile is a run of items; it decodes each into its row of the block. What is wrong with an item is
- * kept beside it and told afterwards in the order of the items, so threads change nothing. A file that
- * is left out makes room: rows move up and the listing shrinks with them. */
+ * A tile is a run of items; it decodes each into its row of the block. What is wrong with an item
+ * is kept beside it and told afterwards in the order of the items, so threads change nothing. A
+ * file that is left out makes room: rows move up and the listing shrinks with them. */
 #include "data/idx.h"
 #include "data/image.h"
 #include "data/listing.h"
@@ -17,11 +17,11 @@ enum {
 typedef struct load {
     const tp__listing *l;
     tp__image_block *b;
-    const tp__idx *idx;  /* IDX: one for each part, in the order of l->idx */
-    char **wrong;        /* [n]: the line of an item that cannot be read, else NULL */
-    size_t row;          /* bytes */
-    bool grey_so_far;    /* the channels were not given and seemed to be one */
-    atomic_bool colour;  /* ... and then there was this: stop */
+    const tp__idx *idx; /* IDX: one for each part, in the order of l->idx */
+    char **wrong;       /* [n]: the line of an item that cannot be read, else NULL */
+    size_t row;         /* bytes */
+    bool grey_so_far;   /* the channels were not given and seemed to be one */
+    atomic_bool colour; /* ... and then there was this: stop */
     atomic_bool nomem;
     _Atomic int64_t resized, greyed, coloured;
 } load;
@@ -37,7 +37,7 @@ void tp__image_block_free(tp__image_block *b) {
     *b = (tp__image_block){0};
 }
 
-/* ---- one item ----------------------------------------------------------------------------------------- */
+/* ---- one item -------------------------------------------------------------------------------- */
 
 static const tp__idx *idx_of(const tp__listing *l, const tp__idx *idx, const tp__item *it) {
     for (int p = 0; p < TP__PARTS; p++)
@@ -58,7 +58,8 @@ static tp_status read_item(const load *ld, const tp__item *it, desk *d) {
     char room[400];
     const tp_status r = tp__os_read_buffer(it->path, FILE_LIMIT, &d->file);
     if (r) return r;
-    return tp__image_decode(d->file.data, d->file.size, tp__utf8_show(it->path, room, sizeof room), &d->image);
+    return tp__image_decode(d->file.data, d->file.size, tp__utf8_show(it->path, room, sizeof room),
+                            &d->image);
 }
 
 /* [height, width, channels] to [channels, height, width]. */
@@ -69,7 +70,8 @@ static void planes(const tp__image *im, uint8_t *out) {
         return;
     }
     for (int c = 0; c < im->channels; c++)
-        for (size_t i = 0; i < pixels; i++) *out++ = im->pixels[i * (size_t)im->channels + (size_t)c];
+        for (size_t i = 0; i < pixels; i++)
+            *out++ = im->pixels[i * (size_t)im->channels + (size_t)c];
 }
 
 static tp_status convert(load *ld, desk *d, uint8_t *out) {
@@ -99,7 +101,8 @@ static void load_item(load *ld, int64_t i, desk *d) {
     }
     if (!r) r = convert(ld, d, ld->b->pixels + (size_t)i * ld->row);
     if (!r) return;
-    if (r == TP_ENOMEM || !(ld->wrong[i] = tp__strdup(tp_error_message()))) atomic_store(&ld->nomem, true);
+    if (r == TP_ENOMEM || !(ld->wrong[i] = tp__strdup(tp_error_message())))
+        atomic_store(&ld->nomem, true);
 }
 
 static void load_tile(void *ctx, int64_t tile) {
@@ -108,7 +111,8 @@ static void load_tile(void *ctx, int64_t tile) {
     tp__error_take(&before);
     desk d = {0};
     const int64_t n = ld->l->n, end = (tile + 1) * TILE < n ? (tile + 1) * TILE : n;
-    for (int64_t i = tile * TILE; i < end && !atomic_load(&ld->colour) && !atomic_load(&ld->nomem); i++)
+    for (int64_t i = tile * TILE; i < end && !atomic_load(&ld->colour) && !atomic_load(&ld->nomem);
+         i++)
         load_item(ld, i, &d);
     tp__os_buffer_free(&d.file);
     tp__image_free(&d.image);
@@ -117,7 +121,7 @@ static void load_tile(void *ctx, int64_t tile) {
     tp__error_put(&before);
 }
 
-/* ---- the commonest size ------------------------------------------------------------------------------------ */
+/* ---- the commonest size ---------------------------------------------------------------------- */
 
 typedef struct seen {
     int height, width;
@@ -143,8 +147,8 @@ static tp_status probe(const load *ld, const tp__item *it, tp__os_buffer *file, 
     return r ? r : tp__image_probe(file->data, file->size, "", shape);
 }
 
-/* Look at some items, evenly spread: their commonest size (the first among equals), and colour if any
- * has it. Items that cannot be read are passed over: loading will name them. */
+/* Look at some items, evenly spread: their commonest size (the first among equals), and colour if
+ * any has it. Items that cannot be read are passed over: loading will name them. */
 static tp_status choose_shape(load *ld) {
     tp__image_block *b = ld->b;
     if (b->height && b->width && b->channels) return TP_OK;
@@ -174,7 +178,7 @@ static tp_status choose_shape(load *ld) {
     return TP_OK;
 }
 
-/* ---- all items ------------------------------------------------------------------------------------------------ */
+/* ---- all items ------------------------------------------------------------------------------- */
 
 static tp_status check_images(const tp__listing *l, int part, const tp__idx *idx) {
     char room[300];
@@ -182,10 +186,11 @@ static tp_status check_images(const tp__listing *l, int part, const tp__idx *idx
     if (idx->dim[0] != l->idx[part].rows)
         return tp_error_set(TP_EFORMAT, "%s: %lld images, but there are %lld labels", name,
                             (long long)idx->dim[0], (long long)l->idx[part].rows);
-    if (!idx->dim[1] || !idx->dim[2]) return tp_error_set(TP_EFORMAT, "%s: images without pixels", name);
+    if (!idx->dim[1] || !idx->dim[2])
+        return tp_error_set(TP_EFORMAT, "%s: images without pixels", name);
     if (idx->dim[1] > TP__IMAGE_SIDE || idx->dim[2] > TP__IMAGE_SIDE)
-        return tp_error_set(TP_EFORMAT, "%s: images of %lld x %lld pixels (at most %d a side)", name,
-                            (long long)idx->dim[2], (long long)idx->dim[1], TP__IMAGE_SIDE);
+        return tp_error_set(TP_EFORMAT, "%s: images of %lld x %lld pixels (at most %d a side)",
+                            name, (long long)idx->dim[2], (long long)idx->dim[1], TP__IMAGE_SIDE);
     return TP_OK;
 }
 
@@ -193,7 +198,8 @@ static tp_status read_idx(const tp__listing *l, tp__idx idx[TP__PARTS]) {
     tp_status r = TP_OK;
     for (int p = 0; !r && p < TP__PARTS; p++) {
         bool used = false; /* its items may all have been dropped */
-        for (int64_t i = 0; i < l->n && !used; i++) used = l->idx[p].path && l->item[i].path == l->idx[p].path;
+        for (int64_t i = 0; i < l->n && !used; i++)
+            used = l->idx[p].path && l->item[i].path == l->idx[p].path;
         if (!used) continue;
         r = tp__idx_read(l->idx[p].path, 3, &idx[p]);
         if (!r) r = check_images(l, p, &idx[p]);
@@ -207,8 +213,8 @@ static tp_status fill(load *ld) {
     const tp__listing *l = ld->l;
     ld->row = (size_t)b->channels * (size_t)b->height * (size_t)b->width;
     if ((uint64_t)l->n > ((uint64_t)1 << 43) / ld->row)
-        return tp_error_set(TP_ENOMEM, "%s: %lld images of %d x %d pixels do not fit into memory", l->dir,
-                            (long long)l->n, b->width, b->height);
+        return tp_error_set(TP_ENOMEM, "%s: %lld images of %d x %d pixels do not fit into memory",
+                            l->dir, (long long)l->n, b->width, b->height);
     b->bytes = (size_t)l->n * ld->row;
     b->pixels = tp__alloc(b->bytes);
     if (!b->pixels) return TP_ENOMEM;
@@ -237,7 +243,7 @@ static tp_status fill_in_colour(load *ld) {
     return fill(ld);
 }
 
-/* ---- what could not be read ------------------------------------------------------------------------------------- */
+/* ---- what could not be read ------------------------------------------------------------------ */
 
 static tp_status note_conversions(tp__listing *l, load *ld) {
     const tp__image_block *b = ld->b;
@@ -245,11 +251,13 @@ static tp_status note_conversions(tp__listing *l, load *ld) {
     const long long coloured = atomic_load(&ld->coloured);
     tp_status r = TP_OK;
     if (resized)
-        r = tp__listing_note(l, "resized to %d x %d pixels: %lld of %lld images", b->width, b->height, resized,
-                             (long long)l->n);
-    if (!r && greyed) r = tp__listing_note(l, "converted to grey: %lld of %lld images", greyed, (long long)l->n);
+        r = tp__listing_note(l, "resized to %d x %d pixels: %lld of %lld images", b->width,
+                             b->height, resized, (long long)l->n);
+    if (!r && greyed)
+        r = tp__listing_note(l, "converted to grey: %lld of %lld images", greyed, (long long)l->n);
     if (!r && coloured)
-        r = tp__listing_note(l, "converted to colour: %lld of %lld images", coloured, (long long)l->n);
+        r = tp__listing_note(l, "converted to colour: %lld of %lld images", coloured,
+                             (long long)l->n);
     return r;
 }
 
@@ -262,8 +270,11 @@ static tp_status drop_wrong(tp__listing *l, load *ld) {
     int64_t n = 0;
     for (int64_t i = 0; !r && i < l->n; i++) {
         stays[i] = !ld->wrong[i];
-        if (!stays[i]) r = tp__listing_note(l, "skipped: %s", ld->wrong[i]);
-        else if (n++ < i) memmove(b->pixels + (size_t)(n - 1) * ld->row, b->pixels + (size_t)i * ld->row, ld->row);
+        if (!stays[i])
+            r = tp__listing_note(l, "skipped: %s", ld->wrong[i]);
+        else if (n++ < i)
+            memmove(b->pixels + (size_t)(n - 1) * ld->row, b->pixels + (size_t)i * ld->row,
+                    ld->row);
     }
     forget_wrong(ld);
     if (!r) {
@@ -283,8 +294,8 @@ static tp_status settle(tp__listing *l, load *ld, bool strict) {
     }
     if (wrong && strict) return tp_error_set(TP_EFORMAT, "%s", ld->wrong[first]);
     if (wrong == l->n)
-        return tp_error_set(TP_EFORMAT, "%s: none of %lld images can be read; the first: %s", l->dir,
-                            (long long)l->n, ld->wrong[0]);
+        return tp_error_set(TP_EFORMAT, "%s: none of %lld images can be read; the first: %s",
+                            l->dir, (long long)l->n, ld->wrong[0]);
     const tp_status r = wrong ? drop_wrong(l, ld) : TP_OK;
     return r ? r : note_conversions(l, ld);
 }
@@ -301,7 +312,8 @@ static tp_status load_all(tp__listing *l, load *ld, bool strict) {
     return r;
 }
 
-tp_status tp__images_load(tp__listing *l, int height, int width, int channels, bool strict, tp__image_block *out) {
+tp_status tp__images_load(tp__listing *l, int height, int width, int channels, bool strict,
+                          tp__image_block *out) {
     *out = (tp__image_block){.height = height, .width = width, .channels = channels};
     if (!l->n) return tp_error_set(TP_EVALUE, "%s: no images to read", l->dir);
     tp__idx idx[TP__PARTS] = {{0}};

@@ -1,7 +1,7 @@
 /* jpeg.c -- JPEG through libjpeg, from memory, to 8-bit grey or RGB.
  *
- * libjpeg is told to leave by longjmp where it would end the process. Of its warnings, those that say
- * that pixels were lost (data cut short, a bad code) are errors here; the others are dropped. */
+ * libjpeg is told to leave by longjmp where it would end the process. Of its warnings, those that
+ * say that pixels were lost (data cut short, a bad code) are errors here; others are dropped. */
 #include "data/image.h"
 
 bool tp__jpeg_is(const uint8_t *bytes, size_t n) {
@@ -10,9 +10,11 @@ bool tp__jpeg_is(const uint8_t *bytes, size_t n) {
 
 #ifndef TAPER_JPEG
 
-tp_status tp__jpeg_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels, tp__image *out) {
+tp_status tp__jpeg_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels,
+                          tp__image *out) {
     (void)bytes, (void)n, (void)pixels, (void)out;
-    return tp_error_set(TP_EFORMAT, "%s: a JPEG image, which this build of taper cannot read", name);
+    return tp_error_set(TP_EFORMAT, "%s: a JPEG image, which this build of taper cannot read",
+                        name);
 }
 
 #else
@@ -34,7 +36,7 @@ typedef struct reader {
     jmp_buf out_of_here;
 } reader;
 
-/* ---- what libjpeg calls ------------------------------------------------------------------------------ */
+/* ---- what libjpeg calls ---------------------------------------------------------------------- */
 
 static void on_error(j_common_ptr jpeg) {
     reader *r = (reader *)(void *)jpeg->err;
@@ -74,12 +76,13 @@ static void on_progress(j_common_ptr jpeg) {
     leave(r, tp_error_set(TP_EFORMAT, "%s: JPEG of more than %d scans", r->name, SCANS));
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int choose_colours(reader *r) {
     const J_COLOR_SPACE space = r->jpeg.jpeg_color_space;
     if (space == JCS_CMYK || space == JCS_YCCK)
-        leave(r, tp_error_set(TP_EFORMAT, "%s: JPEG in CMYK colours, which are not supported", r->name));
+        leave(r, tp_error_set(TP_EFORMAT, "%s: JPEG in CMYK colours, which are not supported",
+                              r->name));
     r->jpeg.out_color_space = space == JCS_GRAYSCALE ? JCS_GRAYSCALE : JCS_RGB;
     return space == JCS_GRAYSCALE ? 1 : 3;
 }
@@ -123,7 +126,8 @@ static bool guarded(reader *r, const uint8_t *bytes, size_t n) {
     return true;
 }
 
-tp_status tp__jpeg_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels, tp__image *out) {
+tp_status tp__jpeg_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels,
+                          tp__image *out) {
     reader r = {.name = name, .out = out, .pixels = pixels};
     const bool ok = guarded(&r, bytes, n);
     jpeg_destroy_decompress(&r.jpeg); /* fine if it was never made: it is zero then */

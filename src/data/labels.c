@@ -1,7 +1,7 @@
 /* labels.c -- the layout "labels.csv": each row names an image, relative to DIR, and its class.
  *
- * Where every name begins with the folder of a part (train/, valid/, test/), that is the split. A file
- * that is listed twice with two labels is refused. */
+ * Where every name begins with the folder of a part (train/, valid/, test/), that is the split. A
+ * file that is listed twice with two labels is refused. */
 #include "data/csv.h"
 #include "data/listing.h"
 #include <stdlib.h>
@@ -14,7 +14,8 @@ typedef struct row {
 
 static tp_status bad(const char *path, int64_t line, const char *reason) {
     char room[300];
-    return tp_error_set(TP_EFORMAT, "%s:%lld: %s", tp__utf8_show(path, room, sizeof room), (long long)line, reason);
+    return tp_error_set(TP_EFORMAT, "%s:%lld: %s", tp__utf8_show(path, room, sizeof room),
+                        (long long)line, reason);
 }
 
 /* Does a name stay inside the folder that it is relative to? */
@@ -36,7 +37,8 @@ static const char *wrong_with(const char *name, const char *label) {
 }
 
 /* Row i of the file as an item without a part yet. */
-static tp_status add_row(tp__listing *l, const char *path, const char *name, const char *label, int64_t line) {
+static tp_status add_row(tp__listing *l, const char *path, const char *name, const char *label,
+                         int64_t line) {
     while (!strncmp(name, "./", 2)) name += 2;
     const char *wrong = wrong_with(name, label);
     if (wrong) return bad(path, line, wrong);
@@ -49,7 +51,8 @@ static tp_status add_row(tp__listing *l, const char *path, const char *name, con
 
 static tp_status add_rows(tp__listing *l, const char *path, const tp__csv *csv) {
     const int name = tp__csv_column(csv, "name"), label = tp__csv_column(csv, "label");
-    if (name < 0 || label < 0) return bad(path, csv->line[0], "the header must have the columns name and label");
+    if (name < 0 || label < 0)
+        return bad(path, csv->line[0], "the header must have the columns name and label");
     if (csv->rows == 1) return bad(path, csv->line[0], "no rows behind the header");
     tp_status r = TP_OK;
     for (int64_t i = 1; !r && i < csv->rows; i++)
@@ -57,7 +60,7 @@ static tp_status add_rows(tp__listing *l, const char *path, const tp__csv *csv) 
     return r;
 }
 
-/* ---- listed twice ------------------------------------------------------------------------------------ */
+/* ---- listed twice ---------------------------------------------------------------------------- */
 
 static int by_path(const void *a, const void *b) {
     const row *x = a, *y = b;
@@ -65,10 +68,12 @@ static int by_path(const void *a, const void *b) {
     return order ? order : (x->line > y->line) - (x->line < y->line);
 }
 
-static tp_status fail_conflict(const tp__listing *l, const char *path, const row *first, const row *again) {
+static tp_status fail_conflict(const tp__listing *l, const char *path, const row *first,
+                               const row *again) {
     char reason[400];
     snprintf(reason, sizeof reason, "'%.200s' has the label '%.60s' here and '%.60s' in line %lld",
-             tp__listing_relative(l, again->path), again->label, first->label, (long long)first->line);
+             tp__listing_relative(l, again->path), again->label, first->label,
+             (long long)first->line);
     return bad(path, again->line, reason);
 }
 
@@ -84,11 +89,13 @@ static tp_status drop_doubles(tp__listing *l, const char *path, const tp__csv *c
     for (int64_t i = 0; !r && i < l->n; i++) {
         const row *before = i ? &rows[i - 1] : NULL;
         const bool again = before && !strcmp(before->path, rows[i].path);
-        if (again && strcmp(before->label, rows[i].label)) r = fail_conflict(l, path, before, &rows[i]);
+        if (again && strcmp(before->label, rows[i].label))
+            r = fail_conflict(l, path, before, &rows[i]);
         doubles += again;
     }
     if (!r && doubles) {
-        for (int64_t i = 0; i < l->n; i++) /* in the sorted order: the listing sorts its items anyway */
+        for (int64_t i = 0; i < l->n;
+             i++) /* in the sorted order: the listing sorts its items anyway */
             l->item[i] = (tp__item){.path = rows[i].path, .label = rows[i].label, .row = -1};
         for (int64_t i = 0; i < l->n; i++) stays[i] = !i || strcmp(rows[i].path, rows[i - 1].path);
         tp__listing_keep(l, stays);
@@ -99,7 +106,7 @@ static tp_status drop_doubles(tp__listing *l, const char *path, const tp__csv *c
     return r;
 }
 
-/* ---- parts --------------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static bool part_of(const tp__listing *l, const tp__item *it, tp_part *part) {
     const char *name = tp__listing_relative(l, it->path);
@@ -112,8 +119,11 @@ static tp_status split(tp__listing *l) {
     int64_t n = 0;
     for (int64_t i = 0; i < l->n; i++) n += part_of(l, &l->item[i], &part);
     if (n && n < l->n)
-        return tp__listing_note(l, "labels.csv: %lld of %lld names are not in train/, valid/ or test/, "
-                                "so the folders are not taken as a split", (long long)(l->n - n), (long long)l->n);
+        return tp__listing_note(
+            l,
+            "labels.csv: %lld of %lld names are not in train/, valid/ or test/, "
+            "so the folders are not taken as a split",
+            (long long)(l->n - n), (long long)l->n);
     for (int64_t i = 0; n && i < l->n; i++) (void)part_of(l, &l->item[i], &l->item[i].part);
     l->split = n > 0;
     return TP_OK;

@@ -1,13 +1,14 @@
 /* listing.c -- the list that every layout of a data set ends in, and its way from DIR to there.
  *
- * A layout only adds items with a path, a label and a part. Here the labels become classes, the items
- * get their order, and everything that would make a bad training set is found before a pixel is read. */
+ * A layout only adds items with a path, a label and a part. Here the labels become classes, the
+ * items get their order, and everything that would make a bad training set is found before a pixel
+ * is read. */
 #include "data/listing.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- text that lives as long as the listing -------------------------------------------------------- */
+/* ---- text that lives as long as the listing -------------------------------------------------- */
 
 typedef struct tp__text {
     struct tp__text *next;
@@ -79,9 +80,10 @@ const char *tp__listing_relative(const tp__listing *l, const char *path) {
     return path + (*path == '/');
 }
 
-/* ---- items -------------------------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------------------- */
 
-tp_status tp__listing_add(tp__listing *l, const char *path, const char *label, tp_part part, int64_t row) {
+tp_status tp__listing_add(tp__listing *l, const char *path, const char *label, tp_part part,
+                          int64_t row) {
     if (l->n == l->cap) {
         const int64_t cap = l->cap ? 2 * l->cap : 1024;
         tp__item *more = tp__realloc(l->item, (size_t)cap * sizeof *more);
@@ -124,7 +126,7 @@ static void sort_items(tp__listing *l) {
         }
 }
 
-/* ---- classes -------------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 static int by_bytes(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -150,7 +152,8 @@ static tp_status find_classes(tp__listing *l, int part) {
     qsort(l->classes, (size_t)n, sizeof *l->classes, numbers ? by_number : by_bytes);
     int64_t unique = 0;
     for (int64_t i = 0; i < n; i++)
-        if (!i || strcmp(l->classes[i], l->classes[unique - 1])) l->classes[unique++] = l->classes[i];
+        if (!i || strcmp(l->classes[i], l->classes[unique - 1]))
+            l->classes[unique++] = l->classes[i];
     if (unique > INT32_MAX) return tp_error_set(TP_EVALUE, "%s: too many classes", l->dir);
     l->nclasses = (int)unique;
     return TP_OK;
@@ -191,7 +194,8 @@ static tp_status index_items(tp__listing *l, const tp__item **stranger) {
         if (found) {
             it->index = found->index;
             it->label = l->classes[found->index];
-        } else *stranger = it;
+        } else
+            *stranger = it;
     }
     tp__mfree(sorted);
     return TP_OK;
@@ -199,7 +203,8 @@ static tp_status index_items(tp__listing *l, const tp__item **stranger) {
 
 static tp_status fail_stranger(const tp__item *it, bool given) {
     char path[256], label[128];
-    return tp_error_set(TP_EVALUE, "%s: class '%s' is not one of %s", tp__utf8_show(it->path, path, sizeof path),
+    return tp_error_set(TP_EVALUE, "%s: class '%s' is not one of %s",
+                        tp__utf8_show(it->path, path, sizeof path),
                         tp__utf8_show(it->label, label, sizeof label),
                         given ? "the model's" : "the training part's");
 }
@@ -218,27 +223,29 @@ static tp_status note_gaps(tp__listing *l) {
     for (int p = 0; p < TP__PARTS; p++)
         for (int c = 0; !r && c < l->nclasses; c++)
             if (all[p] && !count[p * l->nclasses + c])
-                r = tp__listing_note(l, "the %s part has no image of class '%s'", name[p], l->classes[c]);
+                r = tp__listing_note(l, "the %s part has no image of class '%s'", name[p],
+                                     l->classes[c]);
     tp__mfree(count);
     return r;
 }
 
 static tp_status classify(tp__listing *l, const char *const *classes, int n) {
     const bool training = tp__listing_count(l, TP_TRAIN, -1) > 0;
-    tp_status r = classes ? take_classes(l, classes, n) : find_classes(l, training ? (int)TP_TRAIN : -1);
+    tp_status r =
+        classes ? take_classes(l, classes, n) : find_classes(l, training ? (int)TP_TRAIN : -1);
     const tp__item *stranger = NULL;
     if (!r) r = index_items(l, &stranger);
     if (r) return r;
     if (stranger) return fail_stranger(stranger, classes != NULL);
     if (!classes && l->nclasses < 2) {
         char room[128];
-        return tp_error_set(TP_EVALUE, "%s: only one class, '%s'; a classifier needs two or more", l->dir,
-                            tp__utf8_show(l->classes[0], room, sizeof room));
+        return tp_error_set(TP_EVALUE, "%s: only one class, '%s'; a classifier needs two or more",
+                            l->dir, tp__utf8_show(l->classes[0], room, sizeof room));
     }
     return note_gaps(l);
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------------ */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 /* Train on train, validate on valid; a test part stands in for a missing validation part, and where
  * there is nothing to validate on, the training part counts as undivided. */

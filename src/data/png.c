@@ -1,7 +1,7 @@
 /* png.c -- PNG through libpng, from memory, to 8-bit grey or RGB.
  *
- * libpng leaves by longjmp when something is wrong; the jump lands in guarded(), whose locals all live
- * in a struct. The warnings of libpng are dropped; its errors become the reason of ours. */
+ * libpng leaves by longjmp when something is wrong; the jump lands in guarded(), whose locals all
+ * live in a struct. The warnings of libpng are dropped; its errors become the reason of ours. */
 #include "data/image.h"
 #include <png.h>
 #include <setjmp.h>
@@ -13,10 +13,10 @@ typedef struct reader {
     tp__image *out;
     png_structp png;
     png_infop info;
-    bool pixels;              /* wanted; otherwise the header is enough */
-    tp_status status;         /* set where the line of the error is already made */
-    char reason[96];          /* otherwise libpng's words */
-    const uint8_t *grey;      /* a palette of greys: index -> grey */
+    bool pixels;         /* wanted; otherwise the header is enough */
+    tp_status status;    /* set where the line of the error is already made */
+    char reason[96];     /* otherwise libpng's words */
+    const uint8_t *grey; /* a palette of greys: index -> grey */
     uint8_t palette[256];
     jmp_buf out_of_here;
 } reader;
@@ -25,7 +25,7 @@ bool tp__png_is(const uint8_t *bytes, size_t n) {
     return n >= 8 && !png_sig_cmp(bytes, 0, 8);
 }
 
-/* ---- what libpng calls ---------------------------------------------------------------------------- */
+/* ---- what libpng calls ----------------------------------------------------------------------- */
 
 static void on_error(png_structp png, png_const_charp message) {
     reader *r = png_get_error_ptr(png);
@@ -57,7 +57,8 @@ static void on_read(png_structp png, png_bytep to, size_t n) {
     reader *r = png_get_io_ptr(png);
     if ((size_t)(r->end - r->at) < n) {
         const uint32_t type = png_get_io_chunk_type(png);
-        const char chunk[5] = {(char)(type >> 24), (char)(type >> 16), (char)(type >> 8), (char)type};
+        const char chunk[5] = {(char)(type >> 24), (char)(type >> 16), (char)(type >> 8),
+                               (char)type};
         const bool between = png_get_io_state(png) & PNG_IO_CHUNK_HDR;
         const char *where = !type ? "before " : between ? "after " : "";
         tp_error_set(TP_EFORMAT, "%s: truncated PNG (%s%s)", r->name, where, type ? chunk : "IHDR");
@@ -67,7 +68,7 @@ static void on_read(png_structp png, png_bytep to, size_t n) {
     r->at += n;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* A palette of greys makes a grey picture: some tools store any grey picture this way. */
 static bool grey_palette(reader *r) {
@@ -84,7 +85,8 @@ static bool grey_palette(reader *r) {
 
 /* Ask libpng for 8-bit grey or RGB without alpha; returns the number of channels. */
 static int transforms(reader *r) {
-    const int type = png_get_color_type(r->png, r->info), depth = png_get_bit_depth(r->png, r->info);
+    const int type = png_get_color_type(r->png, r->info),
+              depth = png_get_bit_depth(r->png, r->info);
     if (depth == 16) png_set_strip_16(r->png);
     if (type == PNG_COLOR_TYPE_PALETTE) {
         if (grey_palette(r)) {
@@ -116,7 +118,8 @@ static void read_pixels(reader *r) {
     const size_t row = (size_t)im->width * (size_t)im->channels;
     if (png_get_rowbytes(r->png, r->info) != row) png_error(r->png, "unexpected row size");
     for (int pass = 0; pass < passes; pass++)
-        for (int y = 0; y < im->height; y++) png_read_row(r->png, im->pixels + (size_t)y * row, NULL);
+        for (int y = 0; y < im->height; y++)
+            png_read_row(r->png, im->pixels + (size_t)y * row, NULL);
     png_read_end(r->png, NULL); /* the last checksums */
     if (!r->grey) return;
     for (size_t i = 0; i < row * (size_t)im->height; i++) im->pixels[i] = r->grey[im->pixels[i]];
@@ -143,14 +146,16 @@ static void read_image(reader *r) {
 
 static bool guarded(reader *r) {
     if (setjmp(r->out_of_here)) return false;
-    r->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, r, on_error, on_warning, r, on_malloc, on_free);
+    r->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, r, on_error, on_warning, r, on_malloc,
+                                      on_free);
     if (r->png) r->info = png_create_info_struct(r->png);
     if (!r->info) return false;
     read_image(r);
     return true;
 }
 
-tp_status tp__png_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels, tp__image *out) {
+tp_status tp__png_decode(const uint8_t *bytes, size_t n, const char *name, bool pixels,
+                         tp__image *out) {
     reader r = {.at = bytes, .end = bytes + n, .name = name, .out = out, .pixels = pixels};
     const bool ok = guarded(&r);
     png_destroy_read_struct(&r.png, &r.info, NULL);

@@ -1,18 +1,18 @@
 /* resize.c -- bilinear resizing without aliasing, in fixed point, as Pillow does it.
  *
- * Each axis is a list of taps per output pixel: where they begin, how many, and weights that add up to
- * 2^22. An axis that keeps its size is left alone. Columns first, then rows. */
+ * Each axis is a list of taps per output pixel: where they begin, how many, and weights that add up
+ * to 2^22. An axis that keeps its size is left alone. Columns first, then rows. */
 #include "data/image.h"
 #include <string.h>
 
 enum { BITS = 22 }; /* of a weight: 8 more for the pixel, 2 to spare in 32 */
 
 typedef struct taps {
-    int n, most;   /* output pixels; taps of one at most */
-    int *first;    /* [n]: first input pixel */
-    int *count;    /* [n] */
+    int n, most;     /* output pixels; taps of one at most */
+    int *first;      /* [n]: first input pixel */
+    int *count;      /* [n] */
     int32_t *weight; /* [n, most] */
-    size_t bytes;  /* of the one block that holds the three */
+    size_t bytes;    /* of the one block that holds the three */
 } taps;
 
 static double triangle(double x) {
@@ -72,7 +72,8 @@ static tp_status resize_columns(const tp__image *in, int width, tp__image *out) 
     taps t;
     tp_status r = make_taps(&t, in->width, width);
     if (!r) r = tp__image_shape(out, in->height, width, in->channels);
-    const size_t from = (size_t)in->width * (size_t)in->channels, to = (size_t)width * (size_t)in->channels;
+    const size_t from = (size_t)in->width * (size_t)in->channels,
+                 to = (size_t)width * (size_t)in->channels;
     for (int y = 0; !r && y < in->height; y++)
         resize_row(&t, in->pixels + (size_t)y * from, in->channels, out->pixels + (size_t)y * to);
     tp__free(t.first, t.bytes);
