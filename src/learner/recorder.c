@@ -40,9 +40,12 @@ static double look_up(const char *what, const char *thing, const tp__table *t, i
 
 static tp_status before_fit(tp_callback *cb, tp_learner *l) {
     tp__recorder *rec = cb->self;
-    if (l->fit.resumed) return TP_OK;
-    rec->epochs.n = rec->batches.n = 0;
-    rec->smooth = 0;
+    if (!l->fit.resumed) {
+        rec->epochs.n = rec->batches.n = 0;
+        rec->smooth = 0;
+    }
+    const int64_t n = rec->batches.n;
+    l->progress.smooth_loss = n ? look_up("", "", &rec->batches, n - 1, TP__SMOOTH) : 0;
     return TP_OK;
 }
 
@@ -198,7 +201,5 @@ tp_status tp_recorder_set_state(tp_learner *l, const tp_dict *state) {
     rec->epochs = epochs;
     rec->batches = batches;
     rec->smooth = (float)tp_item(smooth);
-    l->progress.smooth_loss =
-        batches.n ? batches.at[(batches.n - 1) * TP__BATCH_COLUMNS + TP__SMOOTH] : 0;
     return TP_OK;
 }
