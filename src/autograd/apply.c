@@ -13,6 +13,7 @@ tp_tensor *tp__apply_named(tp__call *c, const char *grad_fn) {
         tracked |= c->in[i]->requires_grad;
     }
     c->extra[0] = c->extra[1] = NULL;
+    c->saves = c->op->saves;
     c->out = c->op->forward(c);
     if (TP__UNLIKELY(!c->out)) return NULL;
     if (tracked && grad_fn && tp_grad_enabled() && tp__is_float((tp_dtype)c->out->dtype))

@@ -15,6 +15,7 @@ typedef struct tp__call {
     tp_tensor *const *in;
     int nin;
     tp_tensor *out;
+    unsigned saves;      /* op->saves; forward may take away what the inputs that need gradients do not read */
     tp_tensor *extra[2]; /* further results that backward reads (a logsumexp, indices); forward sets */
     union {              /* the op's own parameters */
         struct { int64_t n[2 * TP_MAX_DIM + 4]; double p, q; } v;

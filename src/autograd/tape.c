@@ -98,9 +98,9 @@ static void blame(const tp__node *n) {
 }
 
 static bool unchanged(const tp__node *n) {
-    bool same = !(n->call.op->saves & TP__SAVE_OUT) || n->out_version == tp__version(n->call.out);
+    bool same = !(n->call.saves & TP__SAVE_OUT) || n->out_version == tp__version(n->call.out);
     for (int i = 0; i < n->call.nin && i < 30; i++)
-        if (n->call.op->saves & TP__SAVE_IN(i)) same &= n->version[i] == tp__version(n->in[i]);
+        if (n->call.saves & TP__SAVE_IN(i)) same &= n->version[i] == tp__version(n->in[i]);
     if (!same) tp_error_set(TP_EGRAD, "a value that it needs was changed in place since the forward");
     return same;
 }

@@ -103,7 +103,14 @@ static tp_tensor *with_axis(tp_tensor *x, bool row) {
     return tp__reshaped(x, row ? &TP_SHAPE(1, x->shape[0]) : &TP_SHAPE(x->shape[0], 1));
 }
 
+/* Each factor's gradient reads the other factor. */
+static void narrow_saves(tp__call *c) {
+    for (int i = 0; i < 2; i++)
+        if (!c->in[1 - i]->requires_grad) c->saves &= ~TP__SAVE_IN(i);
+}
+
 static tp_tensor *matmul_forward(tp__call *c) {
+    narrow_saves(c);
     tp_tensor *x = c->in[0], *w = c->in[1];
     if (!one_dtype("matmul", "x", x, "w", w)) return NULL;
     if (!x->ndim || !w->ndim)
@@ -174,6 +181,7 @@ tp_tensor *tp_matmul(tp_tensor *x, tp_tensor *w) {
 /* ---- linear -------------------------------------------------------------------------------------------- */
 
 static tp_tensor *linear_forward(tp__call *c) {
+    narrow_saves(c);
     static tp__sig sig = TP__SIG("x[..., I] w[O, I] b[O]? -> [..., O]");
     tp_tensor *x = c->in[0], *w = c->in[1], *b = c->nin > 2 ? c->in[2] : NULL;
     tp_shape s;

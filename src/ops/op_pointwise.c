@@ -3,6 +3,7 @@
  * The rows differ in the dtype they compute in and in what backward reads; everything else is one
  * forward and one backward for all of them. */
 #include "ops/ops.h"
+#include <ctype.h>
 #include <math.h>
 
 typedef enum kind { K_UNARY, K_UNARY_NUM, K_TEST, K_BINARY, K_BINARY_NUM, K_COMPARE, K_BITWISE, K_PARAM } kind;
@@ -100,7 +101,33 @@ static tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *const *in, 
     return y;
 }
 
+/* Which saved values the i-th gradient reads, found in its text once: 0x80 marks an answer. */
+static unsigned reads(tp__pw_op op, int i) {
+    static _Atomic uint8_t known[TP__PW_COUNT][2];
+    unsigned r = atomic_load_explicit(&known[op][i], memory_order_relaxed);
+    if (r) return r;
+    r = 0x80;
+    for (const char *p = rows[op].dx[i]; *p; p++) {
+        const char *word = p;
+        while (isalnum((unsigned char)*p) || *p == '_') p++;
+        if (p - word == 1) r |= *word == 'y' ? SAVE_Y : *word == 'b' ? SAVE_B : *word == 'a' || *word == 'x' ? SAVE_A : 0;
+        if (!*p) break;
+    }
+    atomic_store_explicit(&known[op][i], (uint8_t)r, memory_order_relaxed);
+    return r;
+}
+
+#define SAVES(sv)                                                                                    \
+    (((sv) & SAVE_A ? TP__SAVE_IN(0) : 0) | ((sv) & SAVE_B ? TP__SAVE_IN(1) : 0) |                   \
+     ((sv) & SAVE_Y ? TP__SAVE_OUT : 0))
+
 static tp_tensor *pw_forward(tp__call *c) {
+    if (c->saves && c->nin == 2) { /* b * 2 saves no b: only the other operand's gradient would read it */
+        unsigned needed = 0;
+        for (int i = 0; i < 2; i++)
+            if (c->in[i]->requires_grad) needed |= reads((tp__pw_op)c->u.v.n[0], i);
+        c->saves &= SAVES(needed);
+    }
     return compute(c->op->name, (tp__pw_op)c->u.v.n[0], c->in, c->nin, c->u.v.p, c->u.v.q);
 }
 
@@ -125,8 +152,6 @@ static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
 
 /* ---- the ops and their functions ------------------------------------------------------------------------- */
 
-#define SAVES(sv)                                                                                    \
-    (((sv) & SAVE_A ? TP__SAVE_IN(0) : 0) | ((sv) & SAVE_B ? TP__SAVE_IN(1) : 0) | ((sv) & SAVE_Y ? TP__SAVE_OUT : 0))
 #define DIFFERENTIABLE(op, fn, sv)                                                                   \
     static const tp__op op_##op = {.name = #op, .grad_fn = #fn "Backward0", .saves = SAVES(sv),      \
                                    .forward = pw_forward, .backward = pw_backward};
