@@ -224,7 +224,6 @@ static tp_status schedule(tp_loader *dl) {
     lock(dl);
     s->claimed = 0;
     dl->scheduled = b + 1;
-    if (dl->oldest < dl->position) dl->oldest = dl->position;
     if (dl->lock) tp__mutex_wake(dl->lock);
     unlock(dl);
     return TP_OK;
@@ -232,6 +231,9 @@ static tp_status schedule(tp_loader *dl) {
 
 /* Every slot but the one that the consumer holds gets a batch. */
 static tp_status schedule_ahead(tp_loader *dl) {
+    lock(dl);
+    if (dl->oldest < dl->position) dl->oldest = dl->position; /* the slots before it are ours now */
+    unlock(dl);
     while (dl->scheduled < dl->batches && dl->scheduled < dl->position + dl->nslots) {
         const tp_status r = schedule(dl);
         if (r) return r;
