@@ -2,9 +2,6 @@
 # PATH), every example and every C block of the docs is tested by ctest. All speak TAP, so that
 # scripts/test can count cases. Tests of the shipped whole (label `package`) have no sanitized form.
 enable_testing()
-enable_language(CXX)
-set(CMAKE_CXX_STANDARD 17)
-set(CMAKE_CXX_EXTENSIONS OFF)
 pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
 find_program(BATS bats)
 if(NOT CMOCKA_FOUND OR NOT BATS)
@@ -59,15 +56,8 @@ foreach(script ${scripts})
     taper_bats(${script} cli)
 endforeach()
 
-# An example is compiled as its reader would; one with an expected output beside it is run.
-file(GLOB sources CONFIGURE_DEPENDS examples/*.c examples/*.cpp)
-foreach(source ${sources})
-    get_filename_component(name ${source} NAME_WE)
-    add_executable(example-${name} ${source})
-    set_target_properties(example-${name} PROPERTIES OUTPUT_NAME ${name}
-                          RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/examples)
-    target_compile_options(example-${name} PRIVATE -Wall -Wextra -Wpedantic -Werror -UNDEBUG)
-    target_link_libraries(example-${name} PRIVATE taper m)
+# An example with an expected output beside it is run.
+foreach(name ${examples})
     file(GLOB expected CONFIGURE_DEPENDS examples/${name}.txt)
     if(expected)
         taper_test(example-${name} example ${CMAKE_CURRENT_SOURCE_DIR}/tests/example
