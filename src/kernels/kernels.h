@@ -47,7 +47,7 @@ typedef void (*tp__pw_fn)(const tp__pw_block *b);
  * ARGMAX, ARGMIN: -> i64, the first; NaN wins. ANY, ALL: any dtype -> bool (uint8 0 or 1).
  * SUMSQDEV: sum of (x - m)^2, m the f64 mean given per output in `aux` (f64[outer, inner]); floats.
  * red = 0 gives the identity (SUM 0, PROD 1, ANY 0, ALL 1); MAX, MIN, ARG* are not called with it.
- * Float sums: 16 fixed lanes within chunks of TP__RED_CHUNK, chunks joined in a fixed tree. */
+ * Float sums: 4 x 16 fixed lanes within chunks of TP__RED_CHUNK, chunks joined in a fixed tree. */
 typedef enum tp__red_op {
     TP__RED_SUM, TP__RED_PROD, TP__RED_MAX, TP__RED_MIN, TP__RED_ARGMAX, TP__RED_ARGMIN,
     TP__RED_ANY, TP__RED_ALL, TP__RED_SUMSQDEV, TP__RED_COUNT
