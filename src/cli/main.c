@@ -45,7 +45,7 @@ static int run(const char *word, int argc, char **argv) {
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_DFL);
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return list(stdout);
-    if (!strcmp(argv[1], "--version")) return printf("taper %s (%s)\n", tp_version(), tp_isa()) < 0;
+    if (!strcmp(argv[1], "--version")) return printf("taper %s\n", tp_version()) < 0;
     if (!strcmp(argv[1], "help")) {
         char *help[] = {"--help", NULL};
         return argc < 3 ? list(stdout) : run(argv[2], 1, help);
