@@ -50,7 +50,7 @@ static bool choose(job *j) {
     if (!r->opt) r->opt = !strcmp(r->loss, "mnist") || j->given_momentum ? "sgd" : "adam";
     const bool adam = !strcmp(r->opt, "adam");
     if (!r->schedule) r->schedule = adam ? "one_cycle" : "constant";
-    if (!j->given_lr) r->lr = adam ? 0.003 : 0.1;
+    if (!j->given_lr) r->lr = adam ? 0.002 : 0.1;
     if (!r->metric) r->metric = r->binary ? "batch_accuracy" : "accuracy";
     if (r->binary != !strcmp(r->metric, "batch_accuracy"))
         return tp_error_set(TP_EVALUE, "--metric %s does not go with --loss %s (use %s)", r->metric, r->loss,
@@ -274,7 +274,7 @@ static bool prepare(job *j) {
 }
 
 int cmd_train(const cli_command *c, int argc, char **argv) {
-    job j = {.c = c, .r = {.model = "mlp:512", .init = "torch", .epochs = 5, .bs = 64, .seed = 42, .wd = -1},
+    job j = {.c = c, .r = {.model = "mlp:512", .init = "torch", .epochs = 8, .bs = 64, .seed = 42, .wd = -1},
              .valid_pct = 0.2};
     const cli_option options[] = {
         CLI_ROW_TEXT("--model", &j.r.model, "M", "linear, simple_net (mlp:30) or mlp:SIZES, hidden layers with ReLU", "mlp:512"),
@@ -282,8 +282,8 @@ int cmd_train(const cli_command *c, int argc, char **argv) {
                        "cross_entropy", "cross_entropy|mnist|bce", &j.given_loss),
         CLI_ROW_CHOICE("--metric", &j.r.metric, "M", "accuracy, or batch_accuracy with mnist and bce", "by the loss",
                        "accuracy|batch_accuracy", NULL),
-        CLI_ROW_INT("--epochs", &j.r.epochs, "passes over the training images", "5", 1, 1e6),
-        CLI_ROW_NUMBER("--lr", &j.r.lr, "learning rate (the highest, with one_cycle)", "0.003; sgd 0.1", 0, 1e6, &j.given_lr),
+        CLI_ROW_INT("--epochs", &j.r.epochs, "passes over the training images", "8", 1, 1e6),
+        CLI_ROW_NUMBER("--lr", &j.r.lr, "learning rate (the highest, with one_cycle)", "0.002; sgd 0.1", 0, 1e6, &j.given_lr),
         CLI_ROW_INT("--bs", &j.r.bs, "images in a batch", "64", 1, 1e7),
         CLI_ROW_CHOICE("--opt", &j.r.opt, "O", "adam or sgd", "adam; sgd with --loss mnist or --momentum", "adam|sgd", NULL),
         CLI_ROW_CHOICE("--schedule", &j.r.schedule, "S", "one_cycle or constant", "one_cycle; sgd constant",
