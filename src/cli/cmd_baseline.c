@@ -3,7 +3,8 @@
 #include "cli/cli.h"
 #include <string.h>
 
-enum { SLICE = 512 }; /* images compared at a time: bounds the memory */
+/* What bounds the memory: images compared at a time, pixels added up at a time. */
+enum { SLICE = 512, SUMMED = 1 << 22 };
 
 typedef struct tally {
     int n;
@@ -14,27 +15,33 @@ static tp_tensor *as_float(tp_tensor *x) {
     return tp_div(tp_to(x, TP_FLOAT32), tp_num_int(255));
 }
 
-/* The mean training image of each class: [classes, C, H, W]. Items are in the order of their classes. */
-static tp_tensor *mean_images(tp_images *im, tp_tensor *x) {
+/* Add the images of each class among x[M, P] y[M] to sum[classes, P]: a product with the classes' marks. */
+static bool add_by_class(tp_tensor *sum, tp_tensor *x, tp_tensor *y) {
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *classes = tp_arange(0, (double)tp_size(sum, 0), 1, TP_INT64);
+    tp_tensor *marks = tp_eq(tp_unsqueeze(classes, 1), y); /* [classes, M] */
+    /* Whole numbers below 2^53, so float64 adds them exactly, in whatever order they come. */
+    const bool ok = tp_add_(sum, tp_matmul(tp_to(marks, TP_FLOAT64), tp_to(x, TP_FLOAT64)));
+    tp_scope_end(s);
+    return ok;
+}
+
+/* The mean image of each class: x[N, C, H, W] y[N] -> [classes, C, H, W]. */
+static tp_tensor *mean_images(tp_images *im, tp_tensor *x, tp_tensor *y) {
+    const int64_t N = tp_size(x, 0), C = tp_size(x, 1), H = tp_size(x, 2), W = tp_size(x, 3), P = C * H * W;
+    const int64_t slice = P < SUMMED ? SUMMED / P : 1;
     const int n = tp_images_classes(im);
-    tp_tensor *mean[4096];
-    int64_t at = 0;
-    for (int c = 0; c < n; c++) {
-        const int64_t count = tp_images_count(im, TP_TRAIN, c);
-        const tp_scope s = tp_scope_begin();
-        tp_tensor *sum = tp_zeros(TP_SHAPE(tp_size(x, 1), tp_size(x, 2), tp_size(x, 3)), TP_FLOAT64);
-        for (int64_t i = 0; i < count && sum; i += 8 * SLICE) {
-            const int64_t end = i + 8 * SLICE < count ? i + 8 * SLICE : count;
-            const tp_scope part = tp_scope_begin();
-            tp_tensor *some = tp_to(tp_slice(x, 0, at + i, at + end, 1), TP_INT64);
-            if (!tp_add_(sum, tp_sum_dim(some, TP_DIMS(0), 0))) sum = NULL; /* whole numbers: exact */
-            tp_scope_end(part);
-        }
-        mean[c] = tp_scope_escape(s, tp_to(tp_div(sum, tp_num((double)count * 255)), TP_FLOAT32));
-        tp_scope_end(s);
-        at += count;
+    tp_tensor *flat = tp_reshape(x, TP_SHAPE(N, P)), *sum = tp_zeros(TP_SHAPE(n, P), TP_FLOAT64);
+    for (int64_t i = 0; i < N; i += slice) {
+        const int64_t end = i + slice < N ? i + slice : N;
+        if (!add_by_class(sum, tp_slice(flat, 0, i, end, 1), tp_slice(y, 0, i, end, 1))) return NULL;
     }
-    return tp_stack(mean, n, 0);
+    tp_tensor *mean[4096];
+    for (int c = 0; c < n; c++) {
+        const double count = (double)tp_images_count(im, TP_TRAIN, c);
+        mean[c] = tp_to(tp_div(tp_select(sum, 0, c), tp_num(count * 255)), TP_FLOAT32);
+    }
+    return tp_reshape(tp_stack(mean, n, 0), TP_SHAPE(n, C, H, W));
 }
 
 /* Distance of each x[N, C, H, W] to the mean: mean |d|, or the root of mean d^2. */
@@ -142,7 +149,7 @@ int cmd_baseline(const cli_command *c, int argc, char **argv) {
     tp_tensor *x = NULL, *y = NULL;
     bool ok = im && ((t.n = tp_images_classes(im)) <= 4096 || (tp_error_set(TP_EVALUE, "%d classes; the most is 4096", t.n), false));
     ok = ok && !tp_images_tensors(im, TP_TRAIN, &x, &y);
-    tp_tensor *means = ok ? mean_images(im, x) : NULL;
+    tp_tensor *means = ok ? mean_images(im, x, y) : NULL;
     ok = means && compare(im, means, !strcmp(by, "rmse"), &t) && (!json || say_json(im, &t));
     if (ok && !json) say(argv[0], im, by, &t);
     status = ok ? CLI_OK : cli_failed(c);
