@@ -74,8 +74,8 @@ TP_API TP_BORROWED const char *tp_images_note(const tp_images *im, int64_t i);
 TP_API int64_t tp_images_skipped(const tp_images *im);
 /* sha256 over pixels and labels in order: what a model file records as its data set. */
 TP_API TP_BORROWED const char *tp_images_sha256(const tp_images *im);
-/* One part as tensors that share the block: x uint8 [N, C, H, W] (order: class by class, names as
- * strings), y int64 [N]. They stay valid while im lives. */
+/* One part as tensors that share the block: x uint8 [N, C, H, W], y int64 [N]. Their order: class by
+ * class and names as strings, but for IDX files, which keep theirs. Valid while im lives. */
 TP_API TP_MUST_CHECK tp_status tp_images_tensors(tp_images *im, tp_part part, tp_tensor **x, tp_tensor **y);
 /* One part as a dataset: x float32 / 255, [C*H*W] if flat else [C, H, W]; y int64, [] or, as the book
  * has it, [1] with 1 for class `positive` and 0 for the others (positive >= 0). Borrows im. */
