@@ -665,7 +665,7 @@ static bool life(void) {
     tp_module *a = tp_module_parse("linear(4,3) relu sequential(linear(3,2,nobias) sigmoid)", NULL);
     tp_module *parts[] = {tp_nn_flatten(), tp_nn_linear(4, 2, NULL), tp_nn_tanh()};
     tp_module *b = tp_nn_sequential_n(parts, 3), *both = tp_module_new(&holder_class, NULL);
-    bool ok = tp_module_add_buffer(both, "seen", tp_zeros(TP_SHAPE(2), TP_INT64));
+    bool ok = s.depth && tp_module_add_buffer(both, "seen", tp_zeros(TP_SHAPE(2), TP_INT64));
     ok &= tp_module_add_child(both, "a", a) != NULL; /* taken, whatever happens */
     ok &= tp_module_add_child(both, "b", b) != NULL;
     tp_dict *d = ok ? tp_state_dict(both) : NULL;
@@ -694,8 +694,8 @@ static void every_allocation_may_fail(void **state) {
             break;
         }
         failures++;
-        if (!ok) assert_int_equal(tp_error_code(), TP_ENOMEM);
-        tp_error_clear();
+        assert_false(ok);
+        assert_int_equal(tp_error_code(), TP_ENOMEM);
         tp_thread_end();
         assert_int_equal(tp_memory_now().tensors, before.tensors);
     }
