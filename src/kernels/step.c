@@ -38,7 +38,7 @@ static void sgd_tile(void *ctx, int64_t tile) {
 
 void tp__sgd_step(tp_dtype d, void *p, const void *g, void *v, int64_t n, double lr, double mom, double wd,
                   bool first) {
-    sgd_job j = {d, p, mom == 0 ? NULL : v, g, n, {1 - lr * wd, -lr, mom, first}};
+    sgd_job j = {d, p, v, g, n, {1 - lr * wd, -lr, mom, first}};
     tp__parallel(tiles_of(n), sgd_tile, &j);
 }
 
