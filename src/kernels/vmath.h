@@ -225,9 +225,9 @@ static inline float vm_pow_f32(float x, float y) {
     const float r = (float)vm_exp2_wide_f32(t);
     const int whole = vm_rint_f32(y) == y, odd = whole & (vm_rint_f32(0.5f * y) != 0.5f * y);
     const float s = odd ? copysignf(r, x) : r;
-    const float v = (x < 0.0f) & (x > -INFINITY) & !whole & (y == y) ? NAN : s;
-    const float n = (x != x) | (y != y) ? x + y : v;
-    return (x == 1.0f) | (y == 0.0f) ? 1.0f : n;
+    const float v = ((x < 0.0f) & (x > -INFINITY) & !whole & (y == y)) ? NAN : s;
+    const float n = ((x != x) | (y != y)) ? x + y : v;
+    return ((x == 1.0f) | (y == 0.0f)) ? 1.0f : n;
 }
 
 /* ---- erf -------------------------------------------------------------------------------------------- */

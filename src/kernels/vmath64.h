@@ -220,9 +220,9 @@ static inline double vm_pow_f64(double x, double y) {
     const double r = vm_exp_sum_f64(t, fabs(t) < 760.0 ? el : 0.0);
     const int whole = vm_rint_f64(y) == y, odd = whole & (vm_rint_f64(0.5 * y) != 0.5 * y);
     const double s = odd ? copysign(r, x) : r;
-    const double v = (x < 0.0) & (x > -INFINITY) & !whole & (y == y) ? NAN : s;
-    const double n = (x != x) | (y != y) ? x + y : v;
-    return (x == 1.0) | (y == 0.0) ? 1.0 : n;
+    const double v = ((x < 0.0) & (x > -INFINITY) & !whole & (y == y)) ? NAN : s;
+    const double n = ((x != x) | (y != y)) ? x + y : v;
+    return ((x == 1.0) | (y == 0.0)) ? 1.0 : n;
 }
 
 /* ---- erf -------------------------------------------------------------------------------------------- */
