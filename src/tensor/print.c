@@ -199,8 +199,10 @@ static void put_row(printer *p, int d, const char *base) {
         const bool new_line = i && i % per_line == 0;
         if (i) put(&p->out, new_line ? ",\n" : ", ");
         if (new_line) put_spaces(&p->out, indent + 1);
-        if (is_mark(p, d, i)) put(&p->out, " ...");
-        else put_element(p, at_place(p, d, base, i));
+        if (is_mark(p, d, i))
+            put(&p->out, " ...");
+        else
+            put_element(p, at_place(p, d, base, i));
     }
     put(&p->out, "]");
 }
@@ -219,8 +221,10 @@ static void put_block(printer *p, int d, const char *base) {
             for (int k = d; k < last; k++) put(&p->out, "\n");
             put_spaces(&p->out, INDENT + d + 1);
         }
-        if (is_mark(p, d, i)) put(&p->out, "...");
-        else put_block(p, d + 1, at_place(p, d, base, i));
+        if (is_mark(p, d, i))
+            put(&p->out, "...");
+        else
+            put_block(p, d + 1, at_place(p, d, base, i));
     }
     put(&p->out, "]");
 }
