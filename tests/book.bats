@@ -61,3 +61,14 @@ for e, (t, v, n) in want.items():
     echo "$output"
     [ "$status" = 0 ]
 }
+
+@test "the same seed gives PyTorch's curve: simple_net, shuffled, five epochs within 1e-6" {
+    need_mnist
+    # tests/golden/curve_simple_net.txt is what tests/parity/curve.py, plain PyTorch, prints for this
+    run taper train "$MNIST" --model simple_net --loss mnist --lr 0.1 --bs 64 --seed 42 --epochs 5 --json
+    [ "$status" = 0 ]
+    json "
+want = [l.split() for l in open('$TAPER_SOURCE_DIR/tests/golden/curve_simple_net.txt') if l.startswith('epoch')]
+assert len(want) == 5
+for r, w in zip(rows, want): assert abs(r['valid_loss'] - float(w[4])) < 1e-6, (r, w)"
+}

@@ -69,10 +69,6 @@ typedef tp_tensor *(*tp_gradcheck_fn)(tp_tensor *const *in, int n, void *user);
 TP_API TP_MUST_CHECK tp_status tp_gradcheck(tp_gradcheck_fn f, tp_tensor *const *in, int n, void *user,
                                             double step, double tol);
 
-/* Used by the macros: note the call site on an error or on the tape; returns t. */
-TP_API tp_tensor *tp__site(tp_tensor *t, const char *file, int line);
-#define TP__SITE(call) tp__site(call, __FILE__, __LINE__)
-
 #ifdef __cplusplus
 }
 #elif !defined TAPER_PLAIN

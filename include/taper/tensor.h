@@ -141,7 +141,24 @@ TP_API TP_MUST_CHECK tp_status tp_dict_merge(tp_dict *d, const char *prefix, con
  * 64 hex digits and a NUL. */
 TP_API TP_MUST_CHECK tp_status tp_dict_sha256(const tp_dict *d, char hex[65]);
 
+/* Used by the macros: note the call site on an error or on the tape; returns t. */
+TP_API tp_tensor *tp__site(tp_tensor *t, const char *file, int line);
+#define TP__SITE(call) tp__site(call, __FILE__, __LINE__)
+
 #ifdef __cplusplus
 }
+#endif
+
+#ifndef TAPER_PLAIN
+#define tp_zeros(...) TP__SITE(tp_zeros(__VA_ARGS__))
+#define tp_ones(...) TP__SITE(tp_ones(__VA_ARGS__))
+#define tp_full(...) TP__SITE(tp_full(__VA_ARGS__))
+#define tp_arange(...) TP__SITE(tp_arange(__VA_ARGS__))
+#define tp_linspace(...) TP__SITE(tp_linspace(__VA_ARGS__))
+#define tp_from(...) TP__SITE(tp_from(__VA_ARGS__))
+#define tp_from_floats(...) TP__SITE(tp_from_floats(__VA_ARGS__))
+#define tp_from_ints(...) TP__SITE(tp_from_ints(__VA_ARGS__))
+#define tp_scalar(...) TP__SITE(tp_scalar(__VA_ARGS__))
+#define tp_item(...) tp__site_double(tp_item(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 #endif
