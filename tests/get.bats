@@ -135,6 +135,14 @@ same_tree() { # archive folder: the folder holds what tar and unzip make of the 
     [ -d deep/er/data/train/circle ]
 }
 
+@test "get: other layouts are summed up as taper train sees them" {
+    get "$SRV/classes.tgz"; succeeds "classes: 50 images in 2 classes in classes. Next:"
+    get "$SRV/listed.tgz"; succeeds "listed: 70 images in listed. Next:"
+    get "$SRV/one.tgz"
+    succeeds "25 images in 1 class (train 25) in one. To train, it lacks two folders of images"
+    get "$SRV/tests.tgz"; succeeds "90 images in 2 classes (train 50, valid 20, test 20) in tests. Next"
+}
+
 @test "get: the next step is a command that a shell understands" {
     get "file://$SRV/shapes.tgz" --to "my data"
     succeeds "Next: taper train 'my data'"
@@ -160,6 +168,8 @@ same_tree() { # archive folder: the folder holds what tar and unzip make of the 
     [ "$(stat -c %i shapes)" = "$inode" ]
     printf x | dd of=shapes/train/circle/3.png bs=1 seek=9 conv=notrunc 2>/dev/null
     get "$SRV/shapes.tgz"; fails 1 "1 of 71 files are missing or differ (train/circle/3.png differs)" --force
+    printf x >>shapes/labels.csv
+    get "$SRV/shapes.tgz"; fails 1 "2 of 71 files"
     rm shapes/train/circle/3.png
     get "$SRV/shapes.tgz"; fails 1 "(train/circle/3.png is missing)"
     mkdir other && echo mine >other/file
@@ -367,6 +377,10 @@ same_tree() { # archive folder: the folder holds what tar and unzip make of the 
     done
     get mnist --from fake
     fails 1 "fake/train-images-idx3-ubyte.gz is not mnist's" "336 bytes" "not 47,040,016 with md5 6bbc9ace898e44ae57da46a324031adb"
+    head -c 47040016 /dev/zero | gzip -1 >fake/train-images-idx3-ubyte.gz
+    get mnist --from fake; fails 1 "it unpacks to 47,040,016 bytes with md5" "not 47,040,016 with md5 6bbc9"
+    head -c 50000000 /dev/zero | gzip -1 >fake/train-images-idx3-ubyte.gz
+    get mnist --from fake; fails 1 "it unpacks to more than 47,040,016 bytes"
     echo "no gzip" >fake/train-images-idx3-ubyte.gz
     get mnist --from fake; fails 1 "is not a gzip file"
     only here/fake
@@ -506,6 +520,7 @@ breaks-100000 shapes.tgz?$BATS_TEST_NUMBER bytes=200000- \"v1\"" ]
     lies wrong "thrown away"
     lies loop "is redirected without an end"
     lies local "is refused"
+    lies ftp "is refused"
     get "$(url more shapes.tgz)" --sha256 "$SUM"; fails 1 "has the sha256"
     [ "$(cached '*')" = 0 ]
     get "http://127.0.0.1:1/x.tgz"; fails 1 "cannot be reached"

@@ -56,6 +56,14 @@ def make_good():
     tar("shapes.tar", *[entry("./shapes/" + n, d) for n, d in files], mode="w")
     tar("bare.tar.gz", *[entry(n, d) for n, d in files])
     tar("part.tgz", *[entry(n, d) for n, d in files if n.startswith("train/")])
+    tar("classes.tgz", *[entry(n[6:], d) for n, d in files if n.startswith("train/")],
+        entry("circle/inner/0.png", b"x"), entry(".hidden/0.png", b"x"), entry("0.png", b"x"))
+    tar("listed.tgz", *[entry("all/%d.PNG" % i, d) for i, (n, d) in enumerate(files[:-1])],
+        entry("labels.csv", b"name,label\n"))
+    tar("one.tgz", *[entry(n, d) for n, d in files if n.startswith("train/circle")])
+    tar("tests.tgz", *[entry("shapes/" + n, d) for n, d in files],
+        *[entry("shapes/test/" + n[6:], d) for n, d in files if n.startswith("valid/")],
+        entry("shapes/test/loose.jpg", b"x"))
     tar("pax.tgz", entry("größe/" + "long/" * 40 + "é.txt", b"x"), form=tarfile.PAX_FORMAT)
     tar("bytes.tgz", (tarfile.TarInfo("d/caf\udce9.txt"), io.BytesIO()))
     tar("modes.tgz", entry("d", type=tarfile.DIRTYPE, mode=0o000), entry("d/f", b"x", mode=0o6777))

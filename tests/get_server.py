@@ -189,6 +189,9 @@ class Handler(BaseHTTPRequestHandler):
     def local(self, name, first, number):  # wants the client to read its own files
         self.fail(302, Location="file://" + os.path.join(ROOT, name))
 
+    def ftp(self, name, first, number):
+        self.fail(302, Location="ftp://127.0.0.1:1/" + name)
+
     def changed(self, name, first, number):  # replaced between two requests
         old = bytes(len(self.data(name)))
         if first == 0:
@@ -213,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
 
 MODES = {name: getattr(Handler, name) for name in
          ("ok slow date plain bare breaks weak short long more wrong html page empty flaky busy "
-          "stall loop hop local changed mixed shifted").split()}
+          "stall loop hop local ftp changed mixed shifted").split()}
 
 
 def watch(parent):

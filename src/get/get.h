@@ -69,6 +69,9 @@ char *get_strndup(const char *s, size_t n);
 const char *get_basename(const char *path); /* points into `path` */
 /* What a data set from the file `name` is called: without .tgz, .tar.gz, .tar, .zip or .gz. */
 char *get_stem(const char *name);
+/* Which part a folder of this name holds, as taper train sees it. */
+typedef enum get_part { GET_NO_PART, GET_TRAIN, GET_VALID, GET_TEST, GET_PARTS } get_part;
+get_part get_part_named(const char *name, size_t n);
 bool get_has_ending(const char *s, const char *ending); /* case does not matter */
 char *get_cache_dir(void);                              /* NULL after get_fail() */
 bool get_make_dirs(const char *path);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { BLOCK = 4096 }; /* what a small file takes on a disk */
 #define LEAST_LIMIT INT64_C(256000000)
@@ -158,15 +157,6 @@ bool get_walk(const char *path, const get_contents *c, get_visit visit, void *ct
 
 /* ---- the first look ---- */
 
-/* A folder of this name says which part it is, so it stays even where it stands alone. */
-static bool is_part(const char *name) {
-    static const char *const parts[] = {"train",      "training", "valid",  "val",
-                                        "validation", "test",     "testing"};
-    for (int i = 0; i < GET_COUNT(parts); i++)
-        if (!strcasecmp(name, parts[i])) return true;
-    return false;
-}
-
 static bool scan_one(get_walker *w, void *ctx) {
     bool *mixed = ctx;
     const size_t n = strcspn(w->name, "/");
@@ -191,7 +181,8 @@ static bool scan_archive(const char *path, int64_t limit, get_contents *c) {
     const bool gzip = w.archive && archive_filter_code(w.archive, 0) == ARCHIVE_FILTER_GZIP;
     archive_read_free(w.archive);
     *c = w.count;
-    if (c->top && (mixed || is_part(c->top))) {
+    /* a folder that is called train says what it holds, so it stays even where it stands alone */
+    if (c->top && (mixed || get_part_named(c->top, strlen(c->top)))) {
         free(c->top);
         c->top = NULL;
     }

@@ -7,30 +7,17 @@
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
-
-typedef enum part { NO_PART, TRAIN, VALID, TEST, PARTS } part;
 
 /* nftw hands no pointer on, so the walk's state is here. */
 static struct {
     size_t root; /* length of the folder's own path */
-    int64_t files, bytes, images[PARTS];
-    char *class_path[2]; /* the last class folder met: in a part for training, at the top */
+    int64_t files, bytes;
+    int64_t images[GET_PARTS], loose; /* in class folders, elsewhere */
+    char *class_path[2];              /* the last one met: in a part for training, at the top */
     int64_t classes[2];
     bool labels_csv;
 } seen;
-
-static part part_of(const char *path, size_t n) {
-    static const struct {
-        const char *name;
-        part is;
-    } names[] = {{"train", TRAIN},      {"training", TRAIN}, {"valid", VALID}, {"val", VALID},
-                 {"validation", VALID}, {"test", TEST},      {"testing", TEST}};
-    for (int i = 0; i < GET_COUNT(names); i++)
-        if (strlen(names[i].name) == n && !strncasecmp(path, names[i].name, n)) return names[i].is;
-    return NO_PART;
-}
 
 /* The walk meets a folder's files together, so a class is new when it is not the last one. */
 static void note_class(bool top, const char *path, size_t n) {
@@ -41,13 +28,17 @@ static void note_class(bool top, const char *path, size_t n) {
     seen.classes[top]++;
 }
 
+/* CLASS/FILE or PART/CLASS/FILE is an image of a class; any other depth is not. */
 static void note_image(const char *path) {
     const size_t first = strcspn(path, "/");
-    const part p = path[first] ? part_of(path, first) : NO_PART;
-    seen.images[p]++;
-    const size_t start = p == NO_PART ? 0 : first + 1;
-    const size_t n = strcspn(path + start, "/");
-    if (path[start + n] && (p == NO_PART || p == TRAIN)) note_class(p == NO_PART, path, start + n);
+    const get_part part = path[first] ? get_part_named(path, first) : GET_NO_PART;
+    const size_t start = part ? first + 1 : 0, n = strcspn(path + start, "/");
+    if (!path[start + n] || strchr(path + start + n + 1, '/')) {
+        seen.loose++;
+        return;
+    }
+    seen.images[part]++;
+    if (part == GET_NO_PART || part == GET_TRAIN) note_class(!part, path, start + n);
 }
 
 static int note_file(const char *path, const struct stat *st, int type, struct FTW *at) {
@@ -56,6 +47,7 @@ static int note_file(const char *path, const struct stat *st, int type, struct F
     const char *inside = path + seen.root + 1;
     seen.files++;
     seen.bytes += st->st_size;
+    if (inside[0] == '.' || strstr(inside, "/.")) return 0; /* hidden */
     if (!strcmp(inside, "labels.csv")) seen.labels_csv = true;
     if (get_has_ending(path, ".png") || get_has_ending(path, ".jpg") ||
         get_has_ending(path, ".jpeg"))
@@ -93,12 +85,20 @@ static void look_at_idx(const char *dir, get_summary *s) {
 /* ---- folders ---- */
 
 static void look_at_images(get_summary *s) {
-    const bool parts = seen.images[TRAIN] > 0;
-    s->train = seen.images[TRAIN];
-    s->valid = seen.images[VALID];
-    s->test = seen.images[TEST];
-    s->images = seen.images[NO_PART] + s->train + s->valid + s->test;
-    s->classes = seen.classes[parts ? 0 : 1];
+    const int64_t all = seen.images[GET_NO_PART] + seen.images[GET_TRAIN] + seen.images[GET_VALID] +
+                        seen.images[GET_TEST] + seen.loose;
+    if (seen.images[GET_TRAIN]) {
+        s->train = seen.images[GET_TRAIN];
+        s->valid = seen.images[GET_VALID];
+        s->test = seen.images[GET_TEST];
+        s->images = s->train + s->valid + s->test;
+        s->classes = seen.classes[0];
+    } else if (seen.classes[1] > 1) {
+        s->images = seen.images[GET_NO_PART];
+        s->classes = seen.classes[1];
+    } else {
+        s->images = all;
+    }
     if (s->classes < 2 && !seen.labels_csv) s->lacks = "two folders of images, one for each class";
 }
 

@@ -43,6 +43,18 @@ const char *get_basename(const char *path) {
     return slash ? slash + 1 : path;
 }
 
+get_part get_part_named(const char *name, size_t n) {
+    static const struct {
+        const char *name;
+        get_part part;
+    } known[] = {{"train", GET_TRAIN}, {"training", GET_TRAIN},   {"valid", GET_VALID},
+                 {"val", GET_VALID},   {"validation", GET_VALID}, {"test", GET_TEST},
+                 {"testing", GET_TEST}};
+    for (int i = 0; i < GET_COUNT(known); i++)
+        if (strlen(known[i].name) == n && !memcmp(known[i].name, name, n)) return known[i].part;
+    return GET_NO_PART;
+}
+
 bool get_has_ending(const char *s, const char *ending) {
     const size_t n = strlen(s), m = strlen(ending);
     return n > m && !strcasecmp(s + n - m, ending);

@@ -361,7 +361,7 @@ static bool install_idx_set(const get_opts *o, known_files *f) {
     if (there) return there == 1 && report(o, &r, true);
     if (!find_files(f, o)) return false;
     const char *first = f->path[0];
-    char *kept = get_strndup(first, (size_t)(get_basename(first) - first));
+    char *kept = get_strndup(first, (size_t)(get_basename(first) - first - 1));
     r.archive = kept;
     const bool ok = install(o, &r);
     free(kept);
