@@ -108,11 +108,12 @@ static inline float vm_expm1_f32(float x) {
     return k == 0 ? (x == 0.0f ? x : p) : y;
 }
 
-/* z / (1 + z) or 1 / (1 + z), and what rounding took from 1 + z given back. */
+/* z / (1 + z), with what rounding took from 1 + z given back, or 1 / (1 + z) as torch computes it: near
+ * 1 a training run follows how 1 - y is rounded, to the fifth digit of its losses. */
 static inline float vm_sigmoid_f32(float x) {
     const float z = vm_exp_f32(-fabsf(x)), d = 1.0f + z, lost = z - (d - 1.0f);
     const float y = (x < 0.0f ? z : 1.0f) / d;
-    return y - y * lost;
+    return x < 0.0f ? y - y * lost : y;
 }
 
 static inline float vm_tanh_f32(float x) {
