@@ -310,6 +310,36 @@ static void test_float32_gradients(void **state) {
         }
 }
 
+/* ---- no memory ------------------------------------------------------------------------------------------ */
+
+/* Forward and backward with the n-th allocation failing, for every n there is: ENOMEM or success, no leak. */
+static void test_every_allocation_may_fail(void **state) {
+    (void)state;
+    int64_t failures = 0;
+    for (int i = 0; i < NCASES; i++) {
+        const job j = {&cases[i], i % 2 ? TRANSPOSED : DENSE};
+        for (int64_t n = 1;; n++) {
+            const tp_scope s = tp_scope_begin();
+            tp_tensor *leaf[2];
+            make_leaves(&j, TP_FLOAT32, leaf);
+            tp__alloc_fail_at(n);
+            tp_tensor *y = run(leaf, j.c->nin, (void *)&j);
+            const tp_status r = y ? tp_backward_from(y, tp_ones_like(y)) : tp_error_code();
+            const bool failed = tp__alloc_failed();
+            tp__alloc_fail_at(0);
+            tp_scope_end(s);
+            if (!failed) {
+                assert_int_equal(r, TP_OK);
+                break;
+            }
+            if (r != TP_ENOMEM) fail_msg("%s, allocation %d: %s", j.c->name, (int)n, tp_error_message());
+            tp_error_clear();
+            failures++;
+        }
+    }
+    print_message("[          ] %d failed allocations\n", (int)failures);
+}
+
 /* ---- planted faults ---------------------------------------------------------------------------------------- */
 
 static tp_tensor *fw_sigmoid(tp_tensor *const *in, int n, void *u) { (void)n; (void)u; return tp_sigmoid(in[0]); }
@@ -392,6 +422,7 @@ static void test_promotion(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {TPT(test_gradients), TPT(test_float32_gradients),
+                                       TPT(test_every_allocation_may_fail),
                                        TPT(test_planted_faults_are_found), TPT(test_ties), TPT(test_promotion)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

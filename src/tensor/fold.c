@@ -79,6 +79,7 @@ static tp_tensor *fold_into(tp_tensor *out, tp__reduce *r) {
 }
 
 tp_tensor *tp__fold(const char *what, tp__red_op op, tp_tensor *x, uint32_t axes, bool keepdim) {
+    if (!x) return NULL;
     const tp_shape s = tp__reduced_shape(x, axes, keepdim);
     tp_tensor *out = tp__new(what, &s, result_dtype(op, (tp_dtype)x->dtype));
     layout l;

@@ -138,16 +138,17 @@ void tp__copy(tp_tensor *dst, const tp_tensor *src) {
 }
 
 tp_tensor *tp__clone(const tp_tensor *x) {
+    if (!x) return NULL;
     const tp_shape s = tp__shape(x);
     tp_tensor *y = tp__new("clone", &s, (tp_dtype)x->dtype);
     if (y) tp__copy(y, x);
     return y;
 }
 tp_tensor *tp__contiguous(tp_tensor *x) {
-    return tp__contiguous_p(x) ? x : tp__clone(x);
+    return !x || tp__contiguous_p(x) ? x : tp__clone(x);
 }
 tp_tensor *tp__to(tp_tensor *x, tp_dtype dtype) {
-    if (x->dtype == dtype) return x;
+    if (!x || x->dtype == dtype) return x;
     const tp_shape s = tp__shape(x);
     tp_tensor *y = tp__new("to", &s, dtype);
     if (y) tp__copy(y, x);

@@ -13,15 +13,17 @@ const char *tp__shape_text(const tp_shape *s, char buf[TP__SHAPE_TEXT]) {
     return buf;
 }
 
+/* Sizes of 0 do not excuse the others: strides are their products. */
 bool tp__numel(const tp_shape *s, int64_t *n) {
-    *n = 1;
-    bool overflow = false;
+    int64_t product = 1;
+    bool fits = true, empty = false;
     for (int d = 0; d < s->ndim; d++) {
         if (s->dim[d] < 0) return false;
-        if (s->dim[d] == 0) return *n = 0, true;
-        overflow |= __builtin_mul_overflow(*n, s->dim[d], n);
+        if (s->dim[d] == 0) empty = true;
+        else fits &= !__builtin_mul_overflow(product, s->dim[d], &product);
     }
-    return !overflow;
+    *n = empty ? 0 : product;
+    return fits && product <= INT64_MAX / 16;
 }
 
 bool tp__broadcast(const char *what, const tp_shape *a, const tp_shape *b, tp_shape *out) {

@@ -107,7 +107,7 @@ static bool check_new(const char *what, const tp_shape *shape, tp_dtype dtype, i
     if (!is_dtype(dtype)) return tp_error_set(TP_EDTYPE, "%s: %d is no dtype", what, (int)dtype), false;
     if (shape->ndim < 0 || shape->ndim > TP_MAX_DIM)
         return tp_error_set(TP_ESHAPE, "%s: %d dims; the most is %d", what, shape->ndim, TP_MAX_DIM), false;
-    if (!tp__numel(shape, n) || *n > INT64_MAX / 16)
+    if (!tp__numel(shape, n))
         return tp_error_set(TP_ESHAPE, "%s: shape %s has a negative size or is too large", what,
                             tp__shape_text(shape, text)), false;
     return true;

@@ -95,7 +95,7 @@ tp_dtype tp__result_type(tp_tensor *const *in, int n);
 void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p, double q);
 /* dst[...] = src broadcast and converted; any strides; no error possible once shapes fit. */
 void tp__copy(tp_tensor *dst, const tp_tensor *src);
-/* x itself if contiguous / of that dtype, else a scoped copy. NULL on ENOMEM. */
+/* x itself if contiguous / of that dtype, else a scoped copy. NULL on ENOMEM, and for NULL. */
 tp_tensor *tp__contiguous(tp_tensor *x);
 tp_tensor *tp__to(tp_tensor *x, tp_dtype dtype);
 tp_tensor *tp__clone(const tp_tensor *x); /* contiguous copy */
