@@ -95,6 +95,10 @@ static const char *find_python(const char *module) {
 }
 
 FILE *tpt_python(const char *module, const char *script) {
+    return tpt_python_with(module, script, "");
+}
+
+FILE *tpt_python_with(const char *module, const char *script, const char *args) {
     const char *python = find_python(module);
     if (!python) {
         char what[64];
@@ -103,7 +107,7 @@ FILE *tpt_python(const char *module, const char *script) {
         return NULL; /* not reached */
     }
     char command[PATH_LENGTH];
-    snprintf(command, sizeof command, "'%s' '%s/%s'", python, TAPER_SOURCE_DIR, script);
+    snprintf(command, sizeof command, "'%s' '%s/%s' %s", python, TAPER_SOURCE_DIR, script, args);
     FILE *f = popen(command, "r");
     if (!f) fail_msg("cannot run %s", command);
     return f;
@@ -122,6 +126,14 @@ const char *tpt_tmpdir(void) {
         tmpdir[0] = '\0';
         fail_msg("cannot make a temporary folder");
     }
+    return tmpdir;
+}
+
+const char *tpt_unpack(const char *archive) {
+    char command[2 * PATH_LENGTH + 40];
+    const char *path = tpt_data(archive);
+    snprintf(command, sizeof command, "tar -xzf '%s' -C '%s'", path, tpt_tmpdir());
+    if (system(command) != 0) fail_msg("cannot unpack %s", path);
     return tmpdir;
 }
 

@@ -30,11 +30,15 @@ const char *tpt_data(const char *name);
 const char *tpt_source(const char *name);
 /* A fresh empty folder for this test's files, removed by tpt_end with all that is in it. */
 const char *tpt_tmpdir(void);
+/* Unpack a .tgz, a data file as of tpt_data, into tpt_tmpdir(), which is returned. */
+const char *tpt_unpack(const char *archive);
 /* The output of `python3 SCRIPT`, a file of the source tree, run by a Python that can import
  * `module` ("torch"); close it with tpt_python_end, which fails the test if the script failed. Where
  * there is no such Python ($TAPER_PYTHON, python3, /usr/bin/python3) the test is skipped as by
  * tpt_skip. */
 FILE *tpt_python(const char *module, const char *script);
+/* The same with arguments, as the shell takes them. */
+FILE *tpt_python_with(const char *module, const char *script, const char *args);
 void tpt_python_end(FILE *f);
 /* Skip the calling test because `what` is missing (fails if TAPER_REQUIRE_ORACLE=1). */
 void tpt_skip(const char *what);
