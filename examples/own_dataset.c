@@ -27,13 +27,13 @@ static double noise(uint64_t i) {
 /* Sample i: three measurements around what is typical for its kind. */
 static tp_status get(void *self, int64_t i, tp_sample *s) {
     static const float typical[KINDS][MEASUREMENTS] = {
-        {13.7f, 2.0f, 3.0f}, {12.3f, 1.9f, 2.1f}, {13.2f, 3.3f, 0.8f}};
+        {0.7f, -0.4f, 1.0f}, {-0.7f, -0.5f, 0.1f}, {0.1f, 0.9f, -1.1f}};
     const cellar *c = self;
     if (i == c->broken) return tp_error_set(TP_EUSER, "the bottle is broken");
     const int64_t kind = i % KINDS;
     float *x = s->x;
     for (int k = 0; k < MEASUREMENTS; k++)
-        x[k] = typical[kind][k] + 0.7f * (float)noise((uint64_t)(i * MEASUREMENTS + k));
+        x[k] = typical[kind][k] + 0.8f * (float)noise((uint64_t)(i * MEASUREMENTS + k));
     *(int64_t *)s->y = kind;
     return TP_OK;
 }
