@@ -1,10 +1,8 @@
-/* gemm.h -- between gemm.c, which cuts a product into tiles and panels, and gemm.inc, which computes
- * one panel's corner of it with the vectors of one ISA level. Strides are in bytes, counts in elements. */
+/* gemm.h -- between gemm.c, gemm_tiles.c and gemv.c, which cut a product, and gemm.inc, which computes
+ * a corner of it with the vectors of one ISA level. There strides are in bytes, counts in elements. */
 #ifndef TAPER_SRC_GEMM_H
 #define TAPER_SRC_GEMM_H
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "kernels/kernels.h"
 
 enum { TP__MICRO_ROWS = 14, TP__MICRO_VECTORS = 2, TP__DOT_LANES = 16 };
 
@@ -17,22 +15,25 @@ typedef struct tp__micro {
     int64_t K;
     const void *a;
     int64_t a_step; /* NEAR: from k to k + 1; APART: from row to row */
-    const void *b;  /* rows of adjacent elements, whole vectors unless the kernels mask */
+    const void *b;  /* rows of adjacent elements */
     int64_t b_step;
     void *c;
     int64_t c_step;
+    void *keep;       /* `keeping` kernels: b is packed here on the way, in whole vectors */
     const void *bias; /* of these columns; or NULL */
     int last;         /* columns in the last vector, 1..width */
     bool go_on;       /* chains start at c, not at 0 */
     bool relu;
 } tp__micro;
 typedef void (*tp__micro_fn)(const tp__micro *m);
+typedef tp__micro_fn tp__micro_table[TP__MICRO_ROWS][TP__MICRO_VECTORS]; /* [rows - 1][vectors - 1] */
 
 typedef struct tp__gemm_kernels {
-    int width;                  /* elements of a vector */
-    int rows;                   /* of the largest micro-kernel, at most TP__MICRO_ROWS */
-    bool masks;                 /* b may be read in place where its last vector is not full */
-    tp__micro_fn micro[TP__ROWS_LIE_COUNT][TP__MICRO_ROWS][TP__MICRO_VECTORS]; /* [rows - 1][vectors - 1] */
+    int width;  /* elements of a vector */
+    int rows;   /* of the largest micro-kernel, at most TP__MICRO_ROWS */
+    bool masks; /* micro may read b in place where its last vector is not full; keeping always may */
+    tp__micro_table micro[TP__ROWS_LIE_COUNT];
+    tp__micro_table keeping[TP__ROWS_LIE_COUNT]; /* for more than half of `rows` only */
 
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
     void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step, int64_t K, int64_t n);
@@ -46,5 +47,34 @@ typedef struct tp__gemm_kernels {
     void (*lanes)(void *sum, const void *m, int64_t row, const void *x, int64_t n, int64_t K);
     void (*join)(void *y, const void *sum, int64_t n);
 } tp__gemm_kernels;
+
+/* ---- between gemm.c, gemm_tiles.c and gemv.c ----------------------------------------------------- */
+
+/* Chunks that K is cut into, by the shape alone; n = 1: it is not. */
+typedef struct tp__split {
+    int64_t n, length;
+} tp__split;
+tp__split tp__gemm_split(const tp__gemm *g);
+/* c from the sums of chunks, [batch][chunk][M N], with accumulate, bias and act. */
+void tp__gemm_join(const tp__gemm *g, void *sums, int64_t chunks);
+
+/* Workspace: sums of chunks if K is cut, rounded up to 64 bytes, then what these say. */
+int64_t tp__gemm_packed(const tp__gemm *g);
+int64_t tp__gemv_packed(const tp__gemm *g);
+void tp__gemm_run_tiles(const tp__gemm *g, void *workspace);
+void tp__gemv_run(const tp__gemm *g, void *workspace);
+
+static inline int64_t tp__least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static inline int64_t tp__most(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+static inline int64_t tp__parts(int64_t n, int64_t of) {
+    return (n + of - 1) / of;
+}
+static inline int64_t tp__round_up(int64_t n, int64_t to) {
+    return tp__parts(n, to) * to;
+}
 
 #endif
