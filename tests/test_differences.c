@@ -1,4 +1,5 @@
-/* test_differences.c -- each line of docs/differences.md: what taper does where PyTorch does otherwise. */
+/* test_differences.c -- each line of docs/differences.md: what taper does where PyTorch does
+ * otherwise. */
 #include "taper.h" /* before support.h, which wants the plain functions */
 
 #include "support.h"
@@ -10,7 +11,8 @@ static void results_are_contiguous(void **state) {
     const tp_scope s = tp_scope_begin();
     tp_tensor *x = tp_rand(TP_SHAPE(3, 4), TP_FLOAT32, NULL);
     assert_false(tp_is_contiguous(tp_T(x)));
-    assert_true(tp_is_contiguous(tp_add(tp_T(x), tp_T(x)))); /* PyTorch keeps the transposed layout */
+    assert_true(
+        tp_is_contiguous(tp_add(tp_T(x), tp_T(x)))); /* PyTorch keeps the transposed layout */
     assert_true(tp_is_contiguous(tp_clone(tp_T(x))));
     assert_true(tp_is_contiguous(tp_softmax(tp_T(x), 0)));
     tp_scope_end(s);
@@ -43,14 +45,16 @@ static void nothing_followed_changes_in_place(void **state) {
     assert_non_null(tp_mul_(w, 3));
     tp_scope_end(quiet);
     assert_true(tp_item(tp_sum(tp_detach(w))) == 6);
-    assert_int_equal(tp_backward(tp_sum(tp_mul(y, y))), TP_OK); /* 2 w needs no w, so its change is harmless */
+    assert_int_equal(tp_backward(tp_sum(tp_mul(y, y))),
+                     TP_OK); /* 2 w needs no w, so its change is harmless */
     tp_scope_end(s);
 }
 
 static void a_saved_value_that_changed_is_noticed(void **state) {
     (void)state;
     const tp_scope s = tp_scope_begin();
-    tp_tensor *w = tp_requires_grad_(tp_ones(TP_SHAPE(2), TP_FLOAT32)), *c = tp_ones(TP_SHAPE(2), TP_FLOAT32);
+    tp_tensor *w = tp_requires_grad_(tp_ones(TP_SHAPE(2), TP_FLOAT32)),
+              *c = tp_ones(TP_SHAPE(2), TP_FLOAT32);
     tp_tensor *loss = tp_sum(tp_mul(w, c));
     assert_non_null(tp_fill_(c, 5));
     assert_int_equal(tp_backward(loss), TP_EGRAD);
@@ -73,9 +77,11 @@ static void losses_want_equal_shapes(void **state) {
     const tp_scope s = tp_scope_begin();
     tp_tensor *a = tp_zeros(TP_SHAPE(4), TP_FLOAT32), *b = tp_zeros(TP_SHAPE(4, 1), TP_FLOAT32);
     assert_null(tp_mse_loss(a, b));
-    tpt_expect_error(TP_ESHAPE, "mse_loss: the input is [4] but the target [4, 1]; they must be equal...");
+    tpt_expect_error(TP_ESHAPE,
+                     "mse_loss: the input is [4] but the target [4, 1]; they must be equal...");
     assert_null(tp_l1_loss(a, b));
-    tpt_expect_error(TP_ESHAPE, "l1_loss: the input is [4] but the target [4, 1]; they must be equal...");
+    tpt_expect_error(TP_ESHAPE,
+                     "l1_loss: the input is [4] but the target [4, 1]; they must be equal...");
     tp_scope_end(s);
 }
 

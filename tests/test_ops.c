@@ -1,8 +1,8 @@
 /* test_ops.c -- every op x layouts x dtypes, from tables: gradients against differences in float64,
  * float32 gradients against float64 ones, and proof that the harness finds wrong gradients.
  *
- * A case is an op on one or two leaves; a layout is how the op's operands lie on those leaves (dense,
- * transposed, sliced, broadcast, expanded). Pointwise cases come from pointwise.def. */
+ * A case is an op on one or two leaves; a layout is how the op's operands lie on those leaves
+ * (dense, transposed, sliced, broadcast, expanded). Pointwise cases come from pointwise.def. */
 #include "taper.h" /* before support.h, which wants the plain functions */
 
 #include "support.h"
@@ -20,7 +20,7 @@ typedef struct op_case {
     int freedom; /* 0: these ranks and sizes only; 1: may be emptied; 2: any shape, and operands broadcast */
 } op_case;
 
-/* ---- pointwise rows -------------------------------------------------------------------------------- */
+/* ---- pointwise rows -------------------------------------------------------------------------- */
 
 #define CALL1(name) \
     static tp_tensor *call_##name(tp_tensor *a, tp_tensor *b) { (void)b; return tp_##name(a); }
@@ -41,7 +41,7 @@ static tp_tensor *call_clamp(tp_tensor *a, tp_tensor *b) { (void)b; return tp_cl
 static tp_tensor *call_leaky_relu(tp_tensor *a, tp_tensor *b) { (void)b; return tp_leaky_relu(tp_sub(a, 1), 0.1); }
 static tp_tensor *call_elu(tp_tensor *a, tp_tensor *b) { (void)b; return tp_elu(tp_sub(a, 1), 0.7); }
 
-/* ---- structured ops ----------------------------------------------------------------------------------- */
+/* ---- structured ops -------------------------------------------------------------------------- */
 
 #define ONE(id, expr) \
     static tp_tensor *id(tp_tensor *a, tp_tensor *b) { (void)b; return expr; }
@@ -190,7 +190,7 @@ static const op_case cases[] = {
 };
 enum { NCASES = sizeof cases / sizeof *cases };
 
-/* ---- layouts ------------------------------------------------------------------------------------------- */
+/* ---- layouts --------------------------------------------------------------------------------- */
 
 typedef enum layout { DENSE, TRANSPOSED, SLICED, OFFSET, ROW, COLUMN, SCALAR, EMPTY, ZERO_D, LAYOUTS } layout;
 static const char *const layout_name[] = {"dense", "transposed", "sliced", "offset", "row", "column", "0-d partner", "empty",
@@ -278,7 +278,7 @@ static void test_gradients(void **state) {
     print_message("[          ] %d op and layout pairs, %d cases\n", checked, NCASES);
 }
 
-/* ---- float32 against float64 ---------------------------------------------------------------------------- */
+/* ---- float32 against float64 ----------------------------------------------------------------- */
 
 static void backward(const job *j, tp_dtype d, tp_tensor *leaf[2]) {
     make_leaves(j, d, leaf);
@@ -310,9 +310,10 @@ static void test_float32_gradients(void **state) {
         }
 }
 
-/* ---- no memory ------------------------------------------------------------------------------------------ */
+/* ---- no memory ------------------------------------------------------------------------------- */
 
-/* Forward and backward with the n-th allocation failing, for every n there is: ENOMEM or success, no leak. */
+/* Forward and backward with the n-th allocation failing, for every n there is: ENOMEM or
+ * success, no leak. */
 static void test_every_allocation_may_fail(void **state) {
     (void)state;
     int64_t failures = 0;
@@ -340,7 +341,7 @@ static void test_every_allocation_may_fail(void **state) {
     print_message("[          ] %d failed allocations\n", (int)failures);
 }
 
-/* ---- planted faults ---------------------------------------------------------------------------------------- */
+/* ---- planted faults -------------------------------------------------------------------------- */
 
 static tp_tensor *fw_sigmoid(tp_tensor *const *in, int n, void *u) { (void)n; (void)u; return tp_sigmoid(in[0]); }
 static tp_tensor *fw_mul(tp_tensor *const *in, int n, void *u) { (void)n; (void)u; return tp_mul(in[0], in[1]); }
@@ -375,7 +376,7 @@ static void test_planted_faults_are_found(void **state) {
     }
 }
 
-/* ---- ties, NaN, numbers, promotion ---------------------------------------------------------------------------- */
+/* ---- ties, NaN, numbers, promotion ----------------------------------------------------------- */
 
 static void expect_grad(tp_tensor *leaf, tp_tensor *loss, const float *want, int64_t n) {
     tpt_ok(tp_backward(loss));

@@ -31,22 +31,22 @@ extern "C" {
 #define TP_BORROWED /* result is valid while the object it came from lives */
 #define TP_TAKES    /* argument: the callee owns it from now on, also when the call fails */
 
-/* ---- status ----------------------------------------------------------------------------------- */
+/* ---- status ---------------------------------------------------------------------------------- */
 
-#define TP_STATUS_MAP(XX)                                                                           \
-    XX(OK, 0, "success")                                                                            \
-    XX(ENOMEM, -1, "out of memory")                                                                 \
-    XX(ENULL, -2, "an argument is NULL")                                                            \
-    XX(ESHAPE, -3, "shape mismatch")                                                                \
-    XX(EDTYPE, -4, "dtype mismatch")                                                                \
-    XX(EVALUE, -5, "invalid value")                                                                 \
-    XX(EINDEX, -6, "index out of range")                                                            \
-    XX(EGRAD, -7, "automatic differentiation refused")                                              \
-    XX(ESCOPE, -8, "scope already ended")                                                           \
-    XX(EIO, -9, "input or output failed")                                                           \
-    XX(EFORMAT, -10, "malformed data")                                                              \
-    XX(ESTATE, -11, "wrong state for this call")                                                    \
-    XX(EUSER, -12, "a callback failed")                                                             \
+#define TP_STATUS_MAP(XX)                              \
+    XX(OK, 0, "success")                               \
+    XX(ENOMEM, -1, "out of memory")                    \
+    XX(ENULL, -2, "an argument is NULL")               \
+    XX(ESHAPE, -3, "shape mismatch")                   \
+    XX(EDTYPE, -4, "dtype mismatch")                   \
+    XX(EVALUE, -5, "invalid value")                    \
+    XX(EINDEX, -6, "index out of range")               \
+    XX(EGRAD, -7, "automatic differentiation refused") \
+    XX(ESCOPE, -8, "scope already ended")              \
+    XX(EIO, -9, "input or output failed")              \
+    XX(EFORMAT, -10, "malformed data")                 \
+    XX(ESTATE, -11, "wrong state for this call")       \
+    XX(EUSER, -12, "a callback failed")                \
     XX(ESTOP, -13, "stopped on request")
 
 typedef enum tp_status {
@@ -83,7 +83,7 @@ TP_API double tp__site_double(double r, const char *file, int line);
 TP_API void *tp__site_object(void *r, const char *file, int line);
 #define TP__OBJECT(call) tp__site_object(call, __FILE__, __LINE__)
 
-/* ---- scopes ----------------------------------------------------------------------------------- */
+/* ---- scopes ---------------------------------------------------------------------------------- */
 
 /* A scope owns every tensor made on this thread while it is the innermost one. Ending it frees what
  * was not kept (tp_keep) or moved out (tp_scope_escape) and forgets the tape back to its beginning.
@@ -102,7 +102,7 @@ TP_API bool tp_grad_enabled(void); /* does the innermost scope record? */
 /* Free this thread's root scope, its caches and its pending error. Optional; idempotent. */
 TP_API void tp_thread_end(void);
 
-/* ---- threads and processor --------------------------------------------------------------------- */
+/* ---- threads and processor ------------------------------------------------------------------- */
 
 /* Threads that one operation may use, this one included. 0 restores the default: TAPER_THREADS if
  * set, else the processors this process may run on, its cgroup quota respected. Results do not
@@ -113,17 +113,25 @@ TP_API int tp_get_num_threads(void);
 /* Instruction set in use: "base", "v3" (AVX2 and FMA) or "v4" (AVX-512). TAPER_ISA lowers it. */
 TP_API const char *tp_isa(void);
 
-/* ---- element types ----------------------------------------------------------------------------- */
+/* ---- element types --------------------------------------------------------------------------- */
 
 /* float32 computes; float64 for gradient checks; int64 labels; uint8 images; bool masks. */
-typedef enum tp_dtype { TP_FLOAT32, TP_FLOAT64, TP_INT64, TP_UINT8, TP_BOOL, TP__DTYPE_COUNT } tp_dtype;
+typedef enum tp_dtype {
+    TP_FLOAT32,
+    TP_FLOAT64,
+    TP_INT64,
+    TP_UINT8,
+    TP_BOOL,
+    TP__DTYPE_COUNT
+} tp_dtype;
 TP_API const char *tp_dtype_name(tp_dtype d); /* torch's: "float32", "int64", "bool" */
 TP_API int64_t tp_dtype_size(tp_dtype d);     /* bytes: 4, 8, 8, 1, 1; -1 if d is none */
 
-/* ---- random generators -------------------------------------------------------------------------- */
+/* ---- random generators ----------------------------------------------------------------------- */
 
-/* mt19937 with PyTorch's CPU recipes: the same seed gives the same numbers as torch. An object belongs
- * to one thread at a time. Where a call takes a generator, NULL means this thread's default one. */
+/* mt19937 with PyTorch's CPU recipes: the same seed gives the same numbers as torch. An object
+ * belongs to one thread at a time. Where a call takes a generator, NULL means this thread's default
+ * one. */
 typedef struct tp_rng tp_rng;
 TP_API TP_OWNED tp_rng *tp_rng_new(uint64_t seed);
 TP_API void tp_rng_free(TP_TAKES tp_rng *rng);
@@ -134,10 +142,11 @@ TP_API void tp_manual_seed(uint64_t seed); /* torch.manual_seed: seeds this thre
 TP_API uint32_t tp_rng_u32(tp_rng *rng);
 TP_API uint64_t tp_rng_u64(tp_rng *rng);
 TP_API double tp_rng_double(tp_rng *rng);
-/* torch.randperm(n) into order[n], as for n < 2^32 / 20: for i < n - 1, swap i with i + u32 mod (n - i). */
+/* torch.randperm(n) into order[n], as for n < 2^32 / 20: for i < n - 1, swap i with i + u32 mod
+ * (n - i). */
 TP_API void tp_rng_permutation(tp_rng *rng, int64_t n, int64_t *order);
 
-/* ---- log, version, memory ---------------------------------------------------------------------- */
+/* ---- log, version, memory -------------------------------------------------------------------- */
 
 /* Where notes and warnings go (a file skipped, a fallback taken); NULL, the default, drops them.
  * One line without newline. May be called from any thread, one call at a time. */

@@ -1,7 +1,8 @@
 /* taper/data.h -- datasets, image folders, and the loader that makes batches of them.
  *
- * A dataset is a small struct of callbacks; images stay uint8 in memory and become floats when a batch
- * is gathered. The loader's order for a seed is PyTorch's, and does not depend on its workers. */
+ * A dataset is a small struct of callbacks; images stay uint8 in memory and become floats when a
+ * batch is gathered. The loader's order for a seed is PyTorch's, and does not depend on its
+ * workers. */
 #ifndef TAPER_DATA_H
 #define TAPER_DATA_H
 #include "tensor.h"
@@ -10,15 +11,16 @@
 extern "C" {
 #endif
 
-/* ---- datasets ------------------------------------------------------------------------------------- */
+/* ---- datasets -------------------------------------------------------------------------------- */
 
 /* Where get() puts sample i: row-major buffers of the dataset's shapes and dtypes. */
 typedef struct tp_sample {
     void *x, *y;
 } tp_sample;
 
-/* Anything with a length and numbered samples. get is called from the loader's worker threads, several
- * at once; it fills s and returns TP_OK, or tp_error_set(...) (the loader adds the index). */
+/* Anything with a length and numbered samples. get is called from the loader's worker threads,
+ * several at once; it fills s and returns TP_OK, or tp_error_set(...) (the loader adds the
+ * index). */
 typedef struct tp_dataset {
     size_t size; /* sizeof(tp_dataset) */
     void *self;
@@ -38,7 +40,7 @@ TP_API void tp_dataset_free(tp_dataset *ds);
  * A float32 or float64 x stays as it is; a uint8 x becomes x / 255 in float32 when gathered. */
 TP_API TP_MUST_CHECK tp_status tp_zip_dataset(tp_tensor *x, tp_tensor *y, tp_dataset *out);
 
-/* ---- image folders ---------------------------------------------------------------------------------- */
+/* ---- image folders --------------------------------------------------------------------------- */
 
 typedef struct tp_images tp_images; /* a data set of images, read into memory */
 
@@ -46,27 +48,29 @@ typedef enum tp_part { TP_TRAIN, TP_VALID, TP_TEST } tp_part;
 
 typedef struct tp_images_opts {
     size_t size;
-    bool strict;          /* a bad file is an error; otherwise it is skipped and listed */
-    double valid_pct;     /* 0.2: split off where the folder has no validation part */
-    uint64_t seed;        /* of that split; 0 means 42 */
-    int height, width;    /* 0: the commonest size */
-    int channels;         /* 0: 1 if every image is grey, else 3 */
-    int64_t limit;        /* at most so many images of each part, evenly from each class; 0: all */
+    bool strict;       /* a bad file is an error; otherwise it is skipped and listed */
+    double valid_pct;  /* 0.2: split off where the folder has no validation part */
+    uint64_t seed;     /* of that split; 0 means 42 */
+    int height, width; /* 0: the commonest size */
+    int channels;      /* 0: 1 if every image is grey, else 3 */
+    int64_t limit;     /* at most so many images of each part, evenly from each class; 0: all */
     const char *const *classes; /* NULL: found; else exactly these, in this order (a model's) */
     int nclasses;
-    bool test_only;       /* evaluate: read the test part if there is one, else the validation part */
+    bool test_only; /* evaluate: read the test part if there is one, else the validation part */
 } tp_images_opts;
 
-/* Read DIR in whatever layout it has (docs/datasets.md): train/ and valid/ with a folder per class, a
- * folder per class, labels.csv, or IDX files. EIO, EFORMAT name the file and the reason. */
+/* Read DIR in whatever layout it has (docs/datasets.md): train/ and valid/ with a folder per class,
+ * a folder per class, labels.csv, or IDX files. EIO, EFORMAT name the file and the reason. */
 TP_API TP_OWNED tp_images *tp_images_read(const char *dir, const tp_images_opts *opts);
 TP_API void tp_images_free(TP_TAKES tp_images *im);
 TP_API int tp_images_classes(const tp_images *im);
 TP_API TP_BORROWED const char *tp_images_class(const tp_images *im, int c);
 TP_API int64_t tp_images_count(const tp_images *im, tp_part part, int c); /* c = -1: all classes */
 TP_API void tp_images_size(const tp_images *im, int *channels, int *height, int *width);
-TP_API TP_BORROWED const char *tp_images_layout(const tp_images *im); /* "train/ and valid/ folders" */
-TP_API TP_BORROWED const char *tp_images_path(const tp_images *im, tp_part part, int64_t i); /* "" for IDX */
+TP_API TP_BORROWED const char *tp_images_layout(
+    const tp_images *im); /* "train/ and valid/ folders" */
+TP_API TP_BORROWED const char *tp_images_path(const tp_images *im, tp_part part,
+                                              int64_t i); /* "" for IDX */
 /* What was noticed: files skipped and why, images resized, a split made. One line each. */
 TP_API int64_t tp_images_notes(const tp_images *im);
 TP_API TP_BORROWED const char *tp_images_note(const tp_images *im, int64_t i);
@@ -74,35 +78,37 @@ TP_API TP_BORROWED const char *tp_images_note(const tp_images *im, int64_t i);
 TP_API int64_t tp_images_skipped(const tp_images *im);
 /* sha256 over pixels and labels in order: what a model file records as its data set. */
 TP_API TP_BORROWED const char *tp_images_sha256(const tp_images *im);
-/* One part as tensors that share the block: x uint8 [N, C, H, W], y int64 [N]. Their order: class by
- * class and names as strings, but for IDX files, which keep theirs. Valid while im lives. */
-TP_API TP_MUST_CHECK tp_status tp_images_tensors(tp_images *im, tp_part part, tp_tensor **x, tp_tensor **y);
-/* One part as a dataset: x float32 / 255, [C*H*W] if flat else [C, H, W]; y int64, [] or, as the book
- * has it, [1] with 1 for class `positive` and 0 for the others (positive >= 0). Borrows im. */
+/* One part as tensors that share the block: x uint8 [N, C, H, W], y int64 [N]. Their order: class
+ * by class and names as strings, but for IDX files, which keep theirs. Valid while im lives. */
+TP_API TP_MUST_CHECK tp_status tp_images_tensors(tp_images *im, tp_part part, tp_tensor **x,
+                                                 tp_tensor **y);
+/* One part as a dataset: x float32 / 255, [C*H*W] if flat else [C, H, W]; y int64, [] or, as the
+ * book has it, [1] with 1 for class `positive` and 0 for the others (positive >= 0). Borrows im. */
 typedef struct tp_images_view {
     size_t size;
     bool flat, binary;
     int positive;
 } tp_images_view;
-TP_API TP_MUST_CHECK tp_status tp_images_dataset(tp_images *im, tp_part part, const tp_images_view *view,
-                                                 tp_dataset *out);
-/* One image file into float32 / 255 [C*H*W], converted as training did: resized, grey or colour. What
- * had to be done goes to `did`, "" if nothing. */
-TP_API TP_MUST_CHECK tp_status tp_image_load(const char *path, int channels, int height, int width, float *out,
-                                             char *did, size_t did_size);
+TP_API TP_MUST_CHECK tp_status tp_images_dataset(tp_images *im, tp_part part,
+                                                 const tp_images_view *view, tp_dataset *out);
+/* One image file into float32 / 255 [C*H*W], converted as training did: resized, grey or colour.
+ * What had to be done goes to `did`, "" if nothing. */
+TP_API TP_MUST_CHECK tp_status tp_image_load(const char *path, int channels, int height, int width,
+                                             float *out, char *did, size_t did_size);
 
-/* ---- the loader -------------------------------------------------------------------------------------- */
+/* ---- the loader ------------------------------------------------------------------------------ */
 
 typedef struct tp_loader tp_loader;
 typedef struct tp_loader_opts {
     size_t size;
     int64_t batch_size; /* 64 */
     bool shuffle, drop_last;
-    int workers;  /* threads that fill batches ahead; 0: as many as help; -1: none, in tp_loader_next */
-    tp_rng *rng;  /* where passes draw their seeds; NULL: the default generator of the calling thread */
+    int workers; /* threads that fill batches ahead; 0: as many as help; -1: none */
+    tp_rng
+        *rng; /* where passes draw their seeds; NULL: the default generator of the calling thread */
 } tp_loader_opts;
 typedef struct tp_batch {
-    tp_tensor *x, *y;     /* [n, ...]; borrowed until the next call */
+    tp_tensor *x, *y; /* [n, ...]; borrowed until the next call */
     int64_t n;
     const int64_t *index; /* which samples */
 } tp_batch;
@@ -112,10 +118,11 @@ TP_API TP_OWNED tp_loader *tp_loader_new(const tp_dataset *ds, const tp_loader_o
 TP_API void tp_loader_free(TP_TAKES tp_loader *dl);
 /* 1: *b is the next batch; 0: the pass is over, the next call begins another; < 0: a tp_status. */
 TP_API TP_MUST_CHECK int tp_loader_next(tp_loader *dl, tp_batch *b);
-TP_API void tp_loader_restart(tp_loader *dl); /* drop the rest of this pass */
+TP_API void tp_loader_restart(tp_loader *dl);          /* drop the rest of this pass */
 TP_API int64_t tp_loader_len(const tp_loader *dl);     /* batches in a pass */
 TP_API int64_t tp_loader_samples(const tp_loader *dl); /* samples in a pass */
-/* Where the loader stands in its pass, as named tensors; and back (the same dataset and options). */
+/* Where the loader stands in its pass, as named tensors; and back (the same dataset and
+ * options). */
 TP_API TP_OWNED tp_dict *tp_loader_state(const tp_loader *dl);
 TP_API TP_MUST_CHECK tp_status tp_loader_set_state(tp_loader *dl, const tp_dict *state);
 

@@ -7,8 +7,8 @@
 extern "C" {
 #endif
 
-/* safetensors: strings of the dictionary are its __metadata__. Written atomically (a temporary file,
- * fsync, rename); read tensors are copies. EIO, EFORMAT name the file and the reason. */
+/* safetensors: strings of the dictionary are its __metadata__. Written atomically (a temporary
+ * file, fsync, rename); read tensors are copies. EIO, EFORMAT name the file and the reason. */
 TP_API TP_MUST_CHECK tp_status tp_save_safetensors(const tp_dict *d, const char *path);
 TP_API TP_OWNED tp_dict *tp_load_safetensors(const char *path);
 /* The same from memory (`name` stands in errors). */

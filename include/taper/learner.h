@@ -26,14 +26,15 @@ TP_API TP_SCOPED tp_tensor *tp_accuracy(tp_tensor *pred, tp_tensor *target);
 /* The book's: mean of (sigmoid(pred) > 0.5) == target. */
 TP_API TP_SCOPED tp_tensor *tp_batch_accuracy(tp_tensor *pred, tp_tensor *target);
 
-/* ---- callbacks ------------------------------------------------------------------------------------- */
+/* ---- callbacks ------------------------------------------------------------------------------- */
 
-/* Events in their order. A callback returns TP_OK to go on, TP_ESTOP to end the fit in good order after
- * this event (fit then returns TP_OK), anything else < 0 (with tp_error_set) to fail it. */
-#define TP_EVENT_MAP(XX)                                                                             \
-    XX(before_fit) XX(before_epoch) XX(before_train) XX(before_batch) XX(after_pred) XX(after_loss)  \
-    XX(after_backward) XX(after_step) XX(after_batch) XX(after_train) XX(before_validate)            \
-    XX(after_valid_batch) XX(after_validate) XX(after_epoch) XX(after_fit)
+/* Events in their order. A callback returns TP_OK to go on, TP_ESTOP to end the fit in good order
+ * after this event (fit then returns TP_OK), anything else < 0 (with tp_error_set) to fail it. */
+#define TP_EVENT_MAP(XX)                                                                      \
+    XX(before_fit)                                                                            \
+    XX(before_epoch) XX(before_train) XX(before_batch) XX(after_pred) XX(after_loss)          \
+        XX(after_backward) XX(after_step) XX(after_batch) XX(after_train) XX(before_validate) \
+            XX(after_valid_batch) XX(after_validate) XX(after_epoch) XX(after_fit)
 
 typedef struct tp_callback tp_callback;
 struct tp_callback {
@@ -41,22 +42,22 @@ struct tp_callback {
     const char *name;
     int order; /* lower runs first; the recorder is 50 */
     void *self;
-#define TP__XX(event) tp_status (*event)(tp_callback *cb, tp_learner *l);
+#define TP__XX(event) tp_status (*event)(tp_callback * cb, tp_learner * l);
     TP_EVENT_MAP(TP__XX)
 #undef TP__XX
 };
 
 /* Where the loop stands; valid inside callbacks. Tensors are NULL outside their stage. */
 typedef struct tp_progress {
-    int64_t epoch, epochs;   /* from 0 */
-    int64_t batch, batches;  /* of this pass, from 0 */
-    int64_t step;            /* training batches since the fit began */
+    int64_t epoch, epochs;  /* from 0 */
+    int64_t batch, batches; /* of this pass, from 0 */
+    int64_t step;           /* training batches since the fit began */
     bool training;
     tp_tensor *x, *y, *pred, *loss;
     double lr, smooth_loss;
 } tp_progress;
 
-/* ---- the learner --------------------------------------------------------------------------------------- */
+/* ---- the learner ----------------------------------------------------------------------------- */
 
 typedef struct tp_learner_opts {
     size_t size;
@@ -78,17 +79,20 @@ TP_API TP_MUST_CHECK tp_status tp_fit_one_cycle(tp_learner *l, int64_t epochs, d
 /* Ask the running fit to end after this batch; async-signal-safe. */
 TP_API void tp_learner_stop(tp_learner *l);
 TP_API bool tp_learner_stopped(const tp_learner *l); /* did the last fit end before its time? */
-/* Loss and metrics over `dl` (NULL: the validation loader): values[0] is the loss; n = 1 + nmetrics. */
-TP_API TP_MUST_CHECK tp_status tp_learner_validate(tp_learner *l, tp_loader *dl, double *values, int n);
+/* Loss and metrics over `dl` (NULL: the validation loader): values[0] is the loss; n = 1 +
+ * nmetrics. */
+TP_API TP_MUST_CHECK tp_status tp_learner_validate(tp_learner *l, tp_loader *dl, double *values,
+                                                   int n);
 TP_API TP_BORROWED const tp_progress *tp_learner_progress(const tp_learner *l);
 TP_API TP_BORROWED tp_module *tp_learner_model(const tp_learner *l);
 
-/* ---- the recorder ---------------------------------------------------------------------------------------- */
+/* ---- the recorder ---------------------------------------------------------------------------- */
 
-/* Per epoch: train_loss (fastai's smoothed batch loss, beta 0.98, debiased, from the fit's first batch
- * on), valid_loss and metrics (exact, weighted by size; NaN without validation), seconds. */
+/* Per epoch: train_loss (fastai's smoothed batch loss, beta 0.98, debiased, from the fit's first
+ * batch on), valid_loss and metrics (exact, weighted by size; NaN without validation), seconds. */
 TP_API int64_t tp_recorder_epochs(const tp_learner *l);
-TP_API double tp_recorder_value(const tp_learner *l, int64_t epoch, int column); /* 0 train, 1 valid, 2.. metrics */
+TP_API double tp_recorder_value(const tp_learner *l, int64_t epoch,
+                                int column); /* 0 train, 1 valid, 2.. metrics */
 TP_API double tp_recorder_seconds(const tp_learner *l, int64_t epoch);
 /* Per training batch: smoothed loss, raw loss, learning rate. */
 TP_API int64_t tp_recorder_batches(const tp_learner *l);
@@ -100,14 +104,15 @@ TP_API TP_MUST_CHECK tp_status tp_recorder_set_state(tp_learner *l, const tp_dic
 /* A callback that prints fastai's table to stdout: header, then a line an epoch. */
 TP_API TP_BORROWED tp_callback *tp_table_callback(void);
 
-/* Model, optimizer, generator, loader and recorder in one file after whole epochs; reading it into a
- * learner made in the same way continues with the same bits. */
+/* Model, optimizer, generator, loader and recorder in one file after whole epochs; reading it into
+ * a learner made in the same way continues with the same bits. */
 TP_API TP_MUST_CHECK tp_status tp_learner_save(const tp_learner *l, const char *path);
 TP_API TP_MUST_CHECK tp_status tp_learner_load(tp_learner *l, const char *path);
 
-/* ---- model files ------------------------------------------------------------------------------------------ */
+/* ---- model files ----------------------------------------------------------------------------- */
 
-/* A trained classifier of images with all it needs to be asked: safetensors with taper.* metadata. */
+/* A trained classifier of images with all it needs to be asked: safetensors with taper.*
+ * metadata. */
 typedef struct tp_model tp_model;
 typedef struct tp_model_opts {
     size_t size;
@@ -127,17 +132,20 @@ TP_API int tp_model_classes(const tp_model *m);
 TP_API TP_BORROWED const char *tp_model_class(const tp_model *m, int c);
 TP_API void tp_model_size(const tp_model *m, int *channels, int *height, int *width);
 TP_API bool tp_model_binary(const tp_model *m, int *positive);
-/* Further strings of the file: "seed", "epochs", "loss", "data_sha256"; kept under "taper." names. */
+/* Further strings of the file: "seed", "epochs", "loss", "data_sha256"; kept under "taper."
+ * names. */
 TP_API TP_MUST_CHECK tp_status tp_model_set_info(tp_model *m, const char *key, const char *value);
-TP_API TP_BORROWED const char *tp_model_info(const tp_model *m, const char *key); /* NULL if absent */
+TP_API TP_BORROWED const char *tp_model_info(const tp_model *m,
+                                             const char *key); /* NULL if absent */
 TP_API int64_t tp_model_info_len(const tp_model *m);
 TP_API TP_BORROWED const char *tp_model_info_key(const tp_model *m, int64_t i);
 TP_API TP_MUST_CHECK tp_status tp_model_weights_sha256(const tp_model *m, char hex[65]);
-/* Class probabilities of images x[N, C*H*W] float32 -> [N, classes]; of one file (what was converted
- * goes to `did`). May run on many threads at once. */
+/* Class probabilities of images x[N, C*H*W] float32 -> [N, classes]; of one file (what was
+ * converted goes to `did`). May run on many threads at once. */
 TP_API TP_SCOPED tp_tensor *tp_model_predict(const tp_model *m, tp_tensor *x);
-TP_API TP_MUST_CHECK tp_status tp_model_predict_file(const tp_model *m, const char *path, float *prob, int n,
-                                                     char *did, size_t did_size);
+TP_API TP_MUST_CHECK tp_status tp_model_predict_file(const tp_model *m, const char *path,
+                                                     float *prob, int n, char *did,
+                                                     size_t did_size);
 
 #ifdef __cplusplus
 }

@@ -20,7 +20,7 @@ TP_API TP_SCOPED tp_tensor *tp_forward(tp_module *m, tp_tensor *x);
 TP_API TP_SCOPED tp_tensor *tp_forward_n(tp_module *m, tp_tensor *const *in, int n);
 TP_API void tp_module_free(TP_TAKES tp_module *m);
 
-/* ---- layers ------------------------------------------------------------------------------------- */
+/* ---- layers ---------------------------------------------------------------------------------- */
 
 /* y = x @ w.T + b; w[out, in] and b[out] from U(-1/sqrt(in), 1/sqrt(in)), in torch's order. */
 typedef struct tp_linear_opts {
@@ -37,14 +37,14 @@ TP_API TP_OWNED tp_module *tp_nn_flatten(void); /* x[N, ...] -> [N, rest] */
 /* One after the other. Takes the children; NULL among them frees the rest and fails quietly. */
 TP_API TP_OWNED tp_module *tp_nn_sequential_n(TP_TAKES tp_module *const *child, int n);
 
-/* ---- your own module ------------------------------------------------------------------------------- */
+/* ---- your own module ------------------------------------------------------------------------- */
 
 typedef struct tp_module_class {
     const char *name; /* "Linear": torch's, for printing */
     tp_tensor *(*forward)(void *self, tp_tensor *const *in, int n);
     void (*free)(void *self); /* NULL: nothing to free */
-    /* Optional. extra: the text between the brackets when printed, "in_features=784, bias=True". spec:
-     * the module in the grammar of tp_module_parse, "linear(784,30)". Both as snprintf. */
+    /* Optional. extra: the text between the brackets when printed, "in_features=784, bias=True".
+     * spec: the module in the grammar of tp_module_parse, "linear(784,30)". Both as snprintf. */
     int (*extra)(void *self, char *buf, size_t size);
     int (*spec)(void *self, char *buf, size_t size);
 } tp_module_class;
@@ -52,15 +52,16 @@ typedef struct tp_module_class {
 /* A module of class c (which must outlive it) around self, which it takes. */
 TP_API TP_OWNED tp_module *tp_module_new(const tp_module_class *c, TP_TAKES void *self);
 TP_API TP_BORROWED void *tp_module_self(const tp_module *m);
-/* m keeps x, under a name without dots that is new in m; a parameter requires a gradient from now on.
- * Returns x (borrowed), or NULL. */
+/* m keeps x, under a name without dots that is new in m; a parameter requires a gradient from now
+ * on. Returns x (borrowed), or NULL. */
 TP_API TP_BORROWED tp_tensor *tp_module_add_param(tp_module *m, const char *name, tp_tensor *x);
 TP_API TP_BORROWED tp_tensor *tp_module_add_buffer(tp_module *m, const char *name, tp_tensor *x);
-TP_API TP_BORROWED tp_module *tp_module_add_child(tp_module *m, const char *name, TP_TAKES tp_module *child);
+TP_API TP_BORROWED tp_module *tp_module_add_child(tp_module *m, const char *name,
+                                                  TP_TAKES tp_module *child);
 TP_API void tp_module_train(tp_module *m, bool training); /* m and all below; new modules train */
 TP_API bool tp_module_training(const tp_module *m);
 
-/* ---- walking, states, text --------------------------------------------------------------------------- */
+/* ---- walking, states, text ------------------------------------------------------------------- */
 
 /* Parameters of m and all below, in torch's order, i from 0; their full names ("0.weight"). */
 TP_API int64_t tp_module_num_params(const tp_module *m); /* tensors */
@@ -91,9 +92,10 @@ inline tp_module *tp_nn_sequential(std::initializer_list<tp_module *> child) {
 #define tp_forward(...) TP__SITE(tp_forward(__VA_ARGS__))
 #define tp_forward_n(...) TP__SITE(tp_forward_n(__VA_ARGS__))
 #define tp_nn_linear(...) TP__NN_LINEAR(__VA_ARGS__, .size = sizeof(tp_linear_opts))
-#define TP__NN_LINEAR(in, out, ...) TP__OBJECT(tp_nn_linear(in, out, &(tp_linear_opts){__VA_ARGS__}))
-#define tp_nn_sequential(...)                                                                        \
-    TP__OBJECT(tp_nn_sequential_n((tp_module *[]){__VA_ARGS__},                                      \
+#define TP__NN_LINEAR(in, out, ...) \
+    TP__OBJECT(tp_nn_linear(in, out, &(tp_linear_opts){__VA_ARGS__}))
+#define tp_nn_sequential(...)                                   \
+    TP__OBJECT(tp_nn_sequential_n((tp_module *[]){__VA_ARGS__}, \
                                   (int)(sizeof((tp_module *[]){__VA_ARGS__}) / sizeof(void *))))
 #endif
 #endif

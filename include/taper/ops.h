@@ -1,8 +1,10 @@
-/* taper/ops.h -- everything that computes: views, reductions, matmul, losses, indexing, random numbers.
+/* taper/ops.h -- everything that computes: views, reductions, matmul, losses, indexing, random
+ * numbers.
  *
  * torch's names and meaning; docs/differences.md lists where taper differs on purpose. Results are
- * scoped. Ops with a gradient are recorded. Every macro stands for a plain function of the same name;
- * define TAPER_PLAIN before the include to have the functions only (no call sites, no numbers). */
+ * scoped. Ops with a gradient are recorded. Every macro stands for a plain function of the same
+ * name; define TAPER_PLAIN before the include to have the functions only (no call sites, no
+ * numbers). */
 #ifndef TAPER_OPS_H
 #define TAPER_OPS_H
 #include "pointwise.h"
@@ -11,7 +13,7 @@
 extern "C" {
 #endif
 
-/* ---- views: they share storage with x; a write to one is seen in the other ------------------------ */
+/* ---- views: they share storage with x; a write to one is seen in the other ------------------- */
 
 /* The same elements in another shape; one size may be -1. view: ESHAPE where it would need a copy
  * (a transposed tensor, say); reshape copies then. */
@@ -19,29 +21,30 @@ TP_API TP_SCOPED tp_tensor *tp_view(tp_tensor *x, tp_shape shape);
 TP_API TP_SCOPED tp_tensor *tp_reshape(tp_tensor *x, tp_shape shape);
 TP_API TP_SCOPED tp_tensor *tp_permute(tp_tensor *x, tp_dims dims);
 TP_API TP_SCOPED tp_tensor *tp_transpose(tp_tensor *x, int dim0, int dim1);
-TP_API TP_SCOPED tp_tensor *tp_T(tp_tensor *x); /* axes reversed */
+TP_API TP_SCOPED tp_tensor *tp_T(tp_tensor *x);       /* axes reversed */
 TP_API TP_SCOPED tp_tensor *tp_squeeze(tp_tensor *x); /* without axes of size 1 */
 TP_API TP_SCOPED tp_tensor *tp_squeeze_dim(tp_tensor *x, int dim);
 TP_API TP_SCOPED tp_tensor *tp_unsqueeze(tp_tensor *x, int dim);
 TP_API TP_SCOPED tp_tensor *tp_expand(tp_tensor *x, tp_shape shape); /* -1 keeps a size */
 TP_API TP_SCOPED tp_tensor *tp_flatten(tp_tensor *x, int start_dim, int end_dim);
 /* x[:, start:stop:step, :] along dim, clipped as Python clips; step >= 1. */
-TP_API TP_SCOPED tp_tensor *tp_slice(tp_tensor *x, int dim, int64_t start, int64_t stop, int64_t step);
+TP_API TP_SCOPED tp_tensor *tp_slice(tp_tensor *x, int dim, int64_t start, int64_t stop,
+                                     int64_t step);
 TP_API TP_SCOPED tp_tensor *tp_select(tp_tensor *x, int dim, int64_t index); /* the axis goes */
 /* Python's indexing text: "-2:, -2:", "4:10, 4:10", "0, 0", "..., ::2", "None, 3". */
 TP_API TP_SCOPED tp_tensor *tp_at(tp_tensor *x, const char *index);
 /* All selects along dim into out[0..size(dim)); out has room for n. The count, or -1. */
 TP_API int64_t tp_unbind(tp_tensor *x, int dim, tp_tensor **out, int64_t n);
 
-/* ---- joining, copying, converting ------------------------------------------------------------------- */
+/* ---- joining, copying, converting ------------------------------------------------------------ */
 
 TP_API TP_SCOPED tp_tensor *tp_cat(tp_tensor *const *x, int64_t n, int dim);
 TP_API TP_SCOPED tp_tensor *tp_stack(tp_tensor *const *x, int64_t n, int dim); /* a new axis */
-TP_API TP_SCOPED tp_tensor *tp_clone(tp_tensor *x); /* a contiguous, tracked copy */
-TP_API TP_SCOPED tp_tensor *tp_contiguous(tp_tensor *x); /* x itself if it is */
+TP_API TP_SCOPED tp_tensor *tp_clone(tp_tensor *x);              /* a contiguous, tracked copy */
+TP_API TP_SCOPED tp_tensor *tp_contiguous(tp_tensor *x);         /* x itself if it is */
 TP_API TP_SCOPED tp_tensor *tp_to(tp_tensor *x, tp_dtype dtype); /* x itself if it is */
 
-/* ---- choosing ------------------------------------------------------------------------------------------- */
+/* ---- choosing -------------------------------------------------------------------------------- */
 
 /* cond ? a : b, elementwise. cond is bool (uint8 too); a and b promote and may be numbers. */
 TP_API TP_SCOPED tp_tensor *tp_where(tp_tensor *cond, tp_tensor *a, tp_tensor *b);
@@ -55,7 +58,7 @@ TP_API TP_SCOPED tp_tensor *tp_gather(tp_tensor *x, int dim, tp_tensor *index);
 /* Indices of the elements that are not 0: [n, ndim] int64. */
 TP_API TP_SCOPED tp_tensor *tp_nonzero(tp_tensor *x);
 
-/* ---- reductions: over all elements, or over axes ---------------------------------------------------------- */
+/* ---- reductions: over all elements, or over axes --------------------------------------------- */
 
 typedef enum tp_flags {
     TP_KEEPDIM = 1, /* a reduced axis stays with size 1 */
@@ -73,8 +76,8 @@ TP_API TP_SCOPED tp_tensor *tp_var(tp_tensor *x, int flags);
 TP_API TP_SCOPED tp_tensor *tp_var_dim(tp_tensor *x, tp_dims dims, int flags);
 TP_API TP_SCOPED tp_tensor *tp_std(tp_tensor *x, int flags);
 TP_API TP_SCOPED tp_tensor *tp_std_dim(tp_tensor *x, tp_dims dims, int flags);
-/* max(): ties share the gradient evenly. max_dim: the first of equals has it; its indices (int64) go
- * to *index unless index is NULL. NaN wins. An empty axis is ESHAPE. */
+/* max(): ties share the gradient evenly. max_dim: the first of equals has it; its indices (int64)
+ * go to *index unless index is NULL. NaN wins. An empty axis is ESHAPE. */
 TP_API TP_SCOPED tp_tensor *tp_max(tp_tensor *x);
 TP_API TP_SCOPED tp_tensor *tp_min(tp_tensor *x);
 TP_API TP_SCOPED tp_tensor *tp_max_dim(tp_tensor *x, int dim, int flags, tp_tensor **index);
@@ -88,23 +91,24 @@ TP_API TP_SCOPED tp_tensor *tp_all(tp_tensor *x);
 TP_API TP_SCOPED tp_tensor *tp_any_dim(tp_tensor *x, int dim, int flags);
 TP_API TP_SCOPED tp_tensor *tp_all_dim(tp_tensor *x, int dim, int flags);
 
-/* ---- linear algebra, softmax -------------------------------------------------------------------------------- */
+/* ---- linear algebra, softmax ----------------------------------------------------------------- */
 
-/* x @ w. x[..., M, K] w[..., K, N] -> [..., M, N]; a 1-d operand is a row on the left, a column on the
- * right, and its axis goes. Batch axes broadcast. One dtype, no promotion, as in torch. */
+/* x @ w. x[..., M, K] w[..., K, N] -> [..., M, N]; a 1-d operand is a row on the left, a column on
+ * the right, and its axis goes. Batch axes broadcast. One dtype, no promotion, as in torch. */
 TP_API TP_SCOPED tp_tensor *tp_matmul(tp_tensor *x, tp_tensor *w);
 /* x @ w.T + b. x[..., I] w[O, I] b[O]? -> [..., O]. b may be TP_NONE. */
 TP_API TP_SCOPED tp_tensor *tp_linear(tp_tensor *x, tp_tensor *w, tp_tensor *b);
 TP_API TP_SCOPED tp_tensor *tp_softmax(tp_tensor *x, int dim);
 TP_API TP_SCOPED tp_tensor *tp_log_softmax(tp_tensor *x, int dim);
 
-/* ---- losses: means over the batch; 0-d ------------------------------------------------------------------------ */
+/* ---- losses: means over the batch; 0-d ------------------------------------------------------- */
 
-/* mean |a - b|, mean (a - b)^2: shapes must be equal (torch warns and broadcasts; that hides mistakes). */
+/* mean |a - b|, mean (a - b)^2: shapes must be equal (torch warns and broadcasts; that hides
+ * mistakes). */
 TP_API TP_SCOPED tp_tensor *tp_l1_loss(tp_tensor *a, tp_tensor *b);
 TP_API TP_SCOPED tp_tensor *tp_mse_loss(tp_tensor *a, tp_tensor *b);
-/* mean over N of -log softmax(logits)[target]. logits[N, C] target[N] int64 -> []. EINDEX if a target
- * is not in 0..C-1. A target of shape [N, 1] is taken too. */
+/* mean over N of -log softmax(logits)[target]. logits[N, C] target[N] int64 -> []. EINDEX if a
+ * target is not in 0..C-1. A target of shape [N, 1] is taken too. */
 TP_API TP_SCOPED tp_tensor *tp_cross_entropy(tp_tensor *logits, tp_tensor *target);
 TP_API TP_SCOPED tp_tensor *tp_nll_loss(tp_tensor *log_probs, tp_tensor *target);
 /* mean of max(x, 0) - x t + log(1 + e^-|x|). Same shapes; target of any dtype, values in [0, 1]. */
@@ -112,7 +116,7 @@ TP_API TP_SCOPED tp_tensor *tp_binary_cross_entropy_with_logits(tp_tensor *x, tp
 /* The book's: p = sigmoid(x); mean of target == 1 ? 1 - p : p. Shapes broadcast as in the book. */
 TP_API TP_SCOPED tp_tensor *tp_mnist_loss(tp_tensor *x, tp_tensor *target);
 
-/* ---- random numbers: torch's, from rng (NULL: this thread's default) --------------------------------------------- */
+/* ---- random numbers: torch's, from rng (NULL: this thread's default) ------------------------- */
 
 TP_API TP_SCOPED tp_tensor *tp_rand(tp_shape shape, tp_dtype dtype, tp_rng *rng);  /* [0, 1) */
 TP_API TP_SCOPED tp_tensor *tp_randn(tp_shape shape, tp_dtype dtype, tp_rng *rng); /* N(0, 1) */
@@ -126,7 +130,7 @@ TP_API TP_BORROWED tp_tensor *tp_bernoulli_(tp_tensor *x, double p, tp_rng *rng)
 TP_API TP_OWNED tp_dict *tp_rng_state(tp_rng *rng);
 TP_API TP_MUST_CHECK tp_status tp_rng_set_state(tp_rng *rng, const tp_dict *state);
 
-/* ---- in place: torch's trailing underscore; returns x --------------------------------------------------------------- */
+/* ---- in place: torch's trailing underscore; returns x ---------------------------------------- */
 
 /* b broadcasts to x, and its dtype must not outrank x's (torch's rule). EGRAD on a tensor that the
  * tape follows; under tp_scope_no_grad() a leaf may be written. */
@@ -139,7 +143,8 @@ TP_API TP_BORROWED tp_tensor *tp_fill_(tp_tensor *x, double value);
 TP_API TP_BORROWED tp_tensor *tp_zero_(tp_tensor *x);
 /* x[mask] = value; x[index] = src along dim 0. */
 TP_API TP_BORROWED tp_tensor *tp_masked_fill_(tp_tensor *x, tp_tensor *mask, double value);
-TP_API TP_BORROWED tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *index, tp_tensor *src);
+TP_API TP_BORROWED tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *index,
+                                             tp_tensor *src);
 
 #ifdef __cplusplus
 }
@@ -200,7 +205,7 @@ TP_API TP_BORROWED tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *i
 #define tp_mse_loss(...) TP__SITE(tp_mse_loss(__VA_ARGS__))
 #define tp_cross_entropy(...) TP__SITE(tp_cross_entropy(__VA_ARGS__))
 #define tp_nll_loss(...) TP__SITE(tp_nll_loss(__VA_ARGS__))
-#define tp_binary_cross_entropy_with_logits(...)                                                     \
+#define tp_binary_cross_entropy_with_logits(...) \
     TP__SITE(tp_binary_cross_entropy_with_logits(__VA_ARGS__))
 #define tp_mnist_loss(...) TP__SITE(tp_mnist_loss(__VA_ARGS__))
 #define tp_rand(...) TP__SITE(tp_rand(__VA_ARGS__))

@@ -1,7 +1,7 @@
 /* taper/optim.h -- optimizers: parameter groups, one fused pass per step, state as named tensors.
  *
- * fastai's arithmetic (decoupled weight decay, momentum without dampening). Options are structs whose
- * zero means the default, written tp_sgd(net, .lr = 0.1); TP_ZERO says a literal zero. */
+ * fastai's arithmetic (decoupled weight decay, momentum without dampening). Options are structs
+ * whose zero means the default, written tp_sgd(net, .lr = 0.1); TP_ZERO says a literal zero. */
 #ifndef TAPER_OPTIM_H
 #define TAPER_OPTIM_H
 #include "nn.h"
@@ -22,8 +22,8 @@ typedef struct tp_sgd_opts {
     double weight_decay; /* 0 */
 } tp_sgd_opts;
 
-/* p *= 1 - lr wd; m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2;
- * p -= lr / (1 - b1^t) * m / (sqrt(s / (1 - b2^t)) + eps). Kingma and Ba 2014; Loshchilov and Hutter 2017. */
+/* p *= 1 - lr wd; m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; p -= lr / (1 - b1^t) * m /
+ * (sqrt(s / (1 - b2^t)) + eps). Kingma and Ba 2014; Loshchilov and Hutter 2017. */
 typedef struct tp_adam_opts {
     size_t size;
     double lr;           /* 0.001 */
@@ -36,10 +36,12 @@ typedef struct tp_adam_opts {
 TP_API TP_OWNED tp_optim *tp_sgd(tp_module *m, const tp_sgd_opts *opts);
 TP_API TP_OWNED tp_optim *tp_adam(tp_module *m, const tp_adam_opts *opts);
 /* Optimize n tensors of your own (kept): leaves that require a gradient. */
-TP_API TP_OWNED tp_optim *tp_sgd_params(tp_tensor *const *param, int64_t n, const tp_sgd_opts *opts);
-TP_API TP_OWNED tp_optim *tp_adam_params(tp_tensor *const *param, int64_t n, const tp_adam_opts *opts);
-/* A further group, with its learning rate `lr_mult` times the optimizer's (and of further settings its
- * own where not 0). Group 0 is the first. Returns its number, or -1. */
+TP_API TP_OWNED tp_optim *tp_sgd_params(tp_tensor *const *param, int64_t n,
+                                        const tp_sgd_opts *opts);
+TP_API TP_OWNED tp_optim *tp_adam_params(tp_tensor *const *param, int64_t n,
+                                         const tp_adam_opts *opts);
+/* A further group, with its learning rate `lr_mult` times the optimizer's (and of further settings
+ * its own where not 0). Group 0 is the first. Returns its number, or -1. */
 TP_API int tp_optim_add_group(tp_optim *opt, tp_tensor *const *param, int64_t n, double lr_mult);
 TP_API void tp_optim_free(TP_TAKES tp_optim *opt);
 
@@ -48,8 +50,9 @@ TP_API TP_MUST_CHECK tp_status tp_optim_step(tp_optim *opt);
 TP_API void tp_optim_zero_grad(tp_optim *opt); /* .grad = None */
 
 TP_API double tp_optim_lr(const tp_optim *opt);
-TP_API TP_MUST_CHECK tp_status tp_optim_set_lr(tp_optim *opt, double lr); /* EVALUE unless finite, >= 0 */
-TP_API double tp_optim_momentum(const tp_optim *opt); /* SGD's momentum, Adam's beta1 */
+TP_API TP_MUST_CHECK tp_status tp_optim_set_lr(tp_optim *opt,
+                                               double lr); /* EVALUE unless finite, >= 0 */
+TP_API double tp_optim_momentum(const tp_optim *opt);      /* SGD's momentum, Adam's beta1 */
 TP_API TP_MUST_CHECK tp_status tp_optim_set_momentum(tp_optim *opt, double momentum);
 TP_API const char *tp_optim_name(const tp_optim *opt); /* "sgd", "adam" */
 
@@ -57,10 +60,11 @@ TP_API const char *tp_optim_name(const tp_optim *opt); /* "sgd", "adam" */
 TP_API TP_OWNED tp_dict *tp_optim_state(const tp_optim *opt);
 TP_API TP_MUST_CHECK tp_status tp_optim_set_state(tp_optim *opt, const tp_dict *state);
 
-/* ---- schedules: position in [0, 1] -> value ------------------------------------------------------- */
+/* ---- schedules: position in [0, 1] -> value -------------------------------------------------- */
 
 TP_API double tp_sched_lin(double start, double end, double pos);
-TP_API double tp_sched_cos(double start, double end, double pos); /* start + (1 + cos(pi (1 - pos))) (end - start) / 2 */
+TP_API double tp_sched_cos(double start, double end,
+                           double pos); /* start + (1 + cos(pi (1 - pos))) (end - start) / 2 */
 TP_API double tp_sched_exp(double start, double end, double pos); /* start (end / start)^pos */
 
 #ifdef __cplusplus

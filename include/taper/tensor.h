@@ -2,7 +2,8 @@
  *
  * A tensor is a small handle (shape, strides, offset, dtype) on storage that views share. Sizes are
  * int64_t, axes int; negative axes and indices count from the end; rank is at most TP_MAX_DIM.
- * Handles belong to one thread. Every tensor returned here is scoped unless its prototype says else. */
+ * Handles belong to one thread. Every tensor returned here is scoped unless its prototype says
+ * else. */
 #ifndef TAPER_TENSOR_H
 #define TAPER_TENSOR_H
 #include "base.h"
@@ -35,7 +36,7 @@ template <typename... N> inline tp_dims TP_DIMS(N... n) {
 #define TP_0D (tp_shape{0, {}})
 extern "C" {
 #else
-#define TP_SHAPE(...)                                                                                \
+#define TP_SHAPE(...) \
     ((tp_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
 #define TP_DIMS(...) ((tp_dims){(int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), {__VA_ARGS__}})
 #define TP_0D ((tp_shape){0, {0}})
@@ -60,56 +61,60 @@ TP_API TP_SCOPED tp_tensor *tp_linspace(double start, double end, int64_t steps)
 TP_API TP_SCOPED tp_tensor *tp_from(const void *data, tp_shape shape, tp_dtype dtype);
 /* A 0-d tensor. An integer dtype wants an integral value (EVALUE). */
 TP_API TP_SCOPED tp_tensor *tp_scalar(double value, tp_dtype dtype);
-/* Python's numbers: 0-d and weakly typed, they take the dtype of what they meet (float32 or int64 by
- * themselves). The macros of ops.h make them from C's numbers, so tp_mul(t, 2) works. */
+/* Python's numbers: 0-d and weakly typed, they take the dtype of what they meet (float32 or int64
+ * by themselves). The macros of ops.h make them from C's numbers, so tp_mul(t, 2) works. */
 TP_API TP_SCOPED tp_tensor *tp_num(double value);
 TP_API TP_SCOPED tp_tensor *tp_num_int(int64_t value);
-/* tp_floats(TP_SHAPE(2, 2), 1, 2, 3, 4): from a list of values; ESHAPE if their number is another. */
+/* tp_floats(TP_SHAPE(2, 2), 1, 2, 3, 4): from a list of values; ESHAPE if their number is
+ * another. */
 TP_API TP_SCOPED tp_tensor *tp_from_floats(tp_shape shape, const float *v, int64_t n);
 TP_API TP_SCOPED tp_tensor *tp_from_ints(tp_shape shape, const int64_t *v, int64_t n);
 #ifndef __cplusplus
-#define tp_floats(shape, ...)                                                                        \
-    tp_from_floats(shape, (const float[]){__VA_ARGS__},                                              \
+#define tp_floats(shape, ...)                           \
+    tp_from_floats(shape, (const float[]){__VA_ARGS__}, \
                    (int64_t)(sizeof((float[]){__VA_ARGS__}) / sizeof(float)))
-#define tp_ints(shape, ...)                                                                          \
-    tp_from_ints(shape, (const int64_t[]){__VA_ARGS__},                                              \
+#define tp_ints(shape, ...)                             \
+    tp_from_ints(shape, (const int64_t[]){__VA_ARGS__}, \
                  (int64_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
 #endif
 
-/* ---- asking ----------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
-TP_API int tp_ndim(const tp_tensor *x);            /* -1 if x is NULL */
-TP_API tp_shape tp_shape_of(const tp_tensor *x);   /* [] if x is NULL */
-TP_API int64_t tp_size(const tp_tensor *x, int dim); /* -1 and EINDEX if there is no such axis */
+TP_API int tp_ndim(const tp_tensor *x);                /* -1 if x is NULL */
+TP_API tp_shape tp_shape_of(const tp_tensor *x);       /* [] if x is NULL */
+TP_API int64_t tp_size(const tp_tensor *x, int dim);   /* -1 and EINDEX if there is no such axis */
 TP_API int64_t tp_stride(const tp_tensor *x, int dim); /* in elements */
 TP_API int64_t tp_storage_offset(const tp_tensor *x);
-TP_API int64_t tp_numel(const tp_tensor *x);       /* -1 if x is NULL */
-TP_API tp_dtype tp_dtype_of(const tp_tensor *x);   /* TP_FLOAT32 if x is NULL */
-TP_API const char *tp_type(const tp_tensor *x);    /* torch's x.type(): "torch.LongTensor" */
+TP_API int64_t tp_numel(const tp_tensor *x);     /* -1 if x is NULL */
+TP_API tp_dtype tp_dtype_of(const tp_tensor *x); /* TP_FLOAT32 if x is NULL */
+TP_API const char *tp_type(const tp_tensor *x);  /* torch's x.type(): "torch.LongTensor" */
 TP_API bool tp_is_contiguous(const tp_tensor *x);
 TP_API bool tp_shares_storage(const tp_tensor *a, const tp_tensor *b);
 /* The first element; rows are tp_stride() apart. Writing through it is not seen by the tape. */
 TP_API TP_BORROWED void *tp_data_ptr(const tp_tensor *x);
-TP_API TP_BORROWED float *tp_data_f32(const tp_tensor *x);     /* EDTYPE unless float32 and contiguous */
+TP_API TP_BORROWED float *tp_data_f32(
+    const tp_tensor *x); /* EDTYPE unless float32 and contiguous */
 TP_API TP_BORROWED int64_t *tp_data_i64(const tp_tensor *x);
 /* The only element as a number; ESHAPE unless there is exactly one. NaN, -1 on failure. */
 TP_API double tp_item(const tp_tensor *x);
 TP_API int64_t tp_item_int(const tp_tensor *x);
-/* All elements, row-major, converted to `dtype`, into dst, which holds n of them (ESHAPE if not numel). */
+/* All elements, row-major, converted to `dtype`, into dst, which holds n of them (ESHAPE if not
+ * numel). */
 TP_API TP_MUST_CHECK tp_status tp_copy_to(const tp_tensor *x, void *dst, int64_t n, tp_dtype dtype);
 /* Same shape, dtype and values (NaN equals nothing): torch.equal. */
 TP_API bool tp_equal(const tp_tensor *a, const tp_tensor *b);
 /* |a - b| <= atol + rtol |b| everywhere, shapes broadcast: torch.allclose. */
 TP_API bool tp_allclose(const tp_tensor *a, const tp_tensor *b, double rtol, double atol);
 
-/* ---- keeping ----------------------------------------------------------------------------------- */
+/* ---- keeping --------------------------------------------------------------------------------- */
 
-/* Let x outlive its scope; its history does not. Returns x, which is now also yours: tp_free() it. */
+/* Let x outlive its scope; its history does not. Returns x, which is now also yours: tp_free()
+ * it. */
 TP_API TP_OWNED tp_tensor *tp_keep(tp_tensor *x);
 /* Give up what tp_keep or a TP_OWNED result gave you. NULL is fine. */
 TP_API void tp_free(TP_TAKES tp_tensor *x);
 
-/* ---- printing: torch's text ---------------------------------------------------------------------- */
+/* ---- printing: torch's text ------------------------------------------------------------------ */
 
 /* tensor([1., 2.], requires_grad=True) to stdout, with a newline. */
 TP_API void tp_print(const tp_tensor *x);
@@ -118,10 +123,10 @@ TP_API int64_t tp_repr(const tp_tensor *x, char *buf, size_t size);
 /* torch.set_printoptions(linewidth=, precision=); per thread, 0 restores 80 and 4. */
 TP_API void tp_set_printoptions(int linewidth, int precision);
 
-/* ---- named tensors and strings --------------------------------------------------------------------- */
+/* ---- named tensors and strings --------------------------------------------------------------- */
 
-/* An ordered list of named tensors and of named strings: a state_dict, and what files hold. It keeps
- * its tensors. Names are unique; setting one again replaces it. */
+/* An ordered list of named tensors and of named strings: a state_dict, and what files hold. It
+ * keeps its tensors. Names are unique; setting one again replaces it. */
 typedef struct tp_dict tp_dict;
 TP_API TP_OWNED tp_dict *tp_dict_new(void);
 TP_API void tp_dict_free(TP_TAKES tp_dict *d);

@@ -26,7 +26,8 @@ tp_tensor *tp__apply(tp__call *c) {
 }
 
 tp_tensor *tp__site(tp_tensor *t, const char *file, int line) {
-    if (TP__UNLIKELY(!t)) tp__error_site(file, line);
+    if (TP__UNLIKELY(!t))
+        tp__error_site(file, line);
     else if (t->node && !t->node->file) {
         t->node->file = file;
         t->node->line = line;
@@ -43,23 +44,34 @@ static bool overlaps(const tp_tensor *x) {
 
 bool tp__may_write(const char *what, const tp_tensor *x) {
     if (x->node)
-        return tp_error_set(TP_EGRAD, "%s: the tape follows this tensor (grad_fn=<%s>); its value cannot change in "
-                            "place, make a new one", what, x->grad_fn), false;
+        return tp_error_set(
+                   TP_EGRAD,
+                   "%s: the tape follows this tensor (grad_fn=<%s>); its value cannot change in "
+                   "place, make a new one",
+                   what, x->grad_fn),
+               false;
     if (x->requires_grad && tp_grad_enabled())
-        return tp_error_set(TP_EGRAD, "%s: a leaf that requires a gradient cannot change in place while the tape "
-                            "records; do it inside tp_scope_no_grad()", what), false;
+        return tp_error_set(
+                   TP_EGRAD,
+                   "%s: a leaf that requires a gradient cannot change in place while the tape "
+                   "records; do it inside tp_scope_no_grad()",
+                   what),
+               false;
     if (overlaps(x))
-        return tp_error_set(TP_EVALUE, "%s: elements of this expanded tensor share memory; clone it first", what),
+        return tp_error_set(TP_EVALUE,
+                            "%s: elements of this expanded tensor share memory; clone it first",
+                            what),
                false;
     return true;
 }
 
-/* ---- leaves ---------------------------------------------------------------------------------------- */
+/* ---- leaves ---------------------------------------------------------------------------------- */
 
 tp_tensor *tp_requires_grad_(tp_tensor *x) {
     if (!x) return tp__error_null("requires_grad_"), NULL;
     if (!tp__is_float((tp_dtype)x->dtype))
-        return tp__fail(TP_EDTYPE, "requires_grad_: only floating tensors have gradients; this one is %s",
+        return tp__fail(TP_EDTYPE,
+                        "requires_grad_: only floating tensors have gradients; this one is %s",
                         tp_dtype_name((tp_dtype)x->dtype));
     x->requires_grad = true;
     return x;
@@ -83,11 +95,12 @@ tp_status tp_set_grad(tp_tensor *x, tp_tensor *g) {
         const tp_shape a = tp__shape(x), b = tp__shape(g);
         char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
         if (!tp__shape_equal(&a, &b))
-            return tp_error_set(TP_ESHAPE, "set_grad: the tensor is %s but the gradient %s", tp__shape_text(&a, ta),
-                                tp__shape_text(&b, tb));
+            return tp_error_set(TP_ESHAPE, "set_grad: the tensor is %s but the gradient %s",
+                                tp__shape_text(&a, ta), tp__shape_text(&b, tb));
         if (x->dtype != g->dtype)
             return tp_error_set(TP_EDTYPE, "set_grad: the tensor is %s but the gradient %s",
-                                tp_dtype_name((tp_dtype)x->dtype), tp_dtype_name((tp_dtype)g->dtype));
+                                tp_dtype_name((tp_dtype)x->dtype),
+                                tp_dtype_name((tp_dtype)g->dtype));
         tp__ref(g);
     }
     if (x->grad) tp__unref(x->grad);
@@ -101,7 +114,8 @@ void tp_zero_grad(tp_tensor *x) {
 }
 tp_tensor *tp_retain_grad(tp_tensor *x) {
     if (!x) return tp__error_null("retain_grad"), NULL;
-    if (!x->requires_grad) return tp__fail(TP_EGRAD, "retain_grad: this tensor does not require a gradient");
+    if (!x->requires_grad)
+        return tp__fail(TP_EGRAD, "retain_grad: this tensor does not require a gradient");
     x->retain_grad = true;
     return x;
 }
@@ -110,19 +124,22 @@ tp_tensor *tp_detach(tp_tensor *x) {
     return tp__view(x, x->ndim, x->shape, x->stride, x->offset);
 }
 
-/* ---- a user's own function --------------------------------------------------------------------------- */
+/* ---- a user's own function ------------------------------------------------------------------- */
 
 static tp_tensor *user_forward(tp__call *c) {
     const tp_function *f = c->u.user;
     const tp_scope s = tp_scope_no_grad();
+    if (!s.depth) return NULL;
     tp_tensor *y = f->forward(c->in, c->nin, f->user);
     if (y) {
         bool given = y->node != NULL;
         for (int i = 0; i < c->nin; i++) given |= y == c->in[i];
         if (given) y = tp_detach(y); /* the tape needs a handle of its own */
     }
-    if (y) y = tp_scope_escape(s, y);
-    else if (!tp_error_code()) tp_error_set(TP_EUSER, "its forward gave no tensor and no error");
+    if (y)
+        y = tp_scope_escape(s, y);
+    else if (!tp_error_code())
+        tp_error_set(TP_EUSER, "its forward gave no tensor and no error");
     tp_scope_end(s);
     if (!y) tp_error_prefix("%s", f->name);
     return y;
@@ -132,12 +149,16 @@ static tp_tensor *user_backward(const tp__call *c, tp_tensor *g, int i) {
     const tp_function *f = c->u.user;
     const tp_ctx ctx = {.n = c->nin, .in = c->in, .out = c->out, .user = f->user};
     tp_tensor *r = f->backward(&ctx, g, i);
-    if (!r && !tp_error_code()) tp_error_set(TP_EUSER, "its backward gave no gradient and no error");
+    if (!r && !tp_error_code())
+        tp_error_set(TP_EUSER, "its backward gave no gradient and no error");
     return r;
 }
 
-static const tp__op user_op = {.name = "apply", .grad_fn = "apply", .saves = TP__SAVE_INS | TP__SAVE_OUT,
-                               .forward = user_forward, .backward = user_backward};
+static const tp__op user_op = {.name = "apply",
+                               .grad_fn = "apply",
+                               .saves = TP__SAVE_INS | TP__SAVE_OUT,
+                               .forward = user_forward,
+                               .backward = user_backward};
 
 tp_tensor *tp_apply(const tp_function *f, tp_tensor *const *in, int n) {
     if (!f || !in) return tp__error_null("apply"), NULL;

@@ -24,9 +24,10 @@ typedef struct tp__call {
 } tp__call;
 
 /* An op: what it is called, its shape rule, and how to compute it forwards and backwards. `forward`
- * gets checked, present inputs (signature and dtype rules applied) and returns a scoped result; nothing
- * that it calls is recorded. `backward` returns the gradient of input i, in the shape of in[i] or in a
- * shape that in[i] broadcasts to: the tape sums it down, converts its dtype and adds it up. */
+ * gets checked, present inputs (signature and dtype rules applied) and returns a scoped result;
+ * nothing that it calls is recorded. `backward` returns the gradient of input i, in the shape of
+ * in[i] or in a shape that in[i] broadcasts to: the tape sums it down, converts its dtype and adds
+ * it up. */
 typedef struct tp__op {
     const char *name;    /* "matmul" */
     const char *grad_fn; /* "MmBackward0"; NULL: not differentiable */

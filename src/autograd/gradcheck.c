@@ -1,7 +1,7 @@
 /* gradcheck.c -- backward against central differences, in float64.
  *
- * The result is weighted with fixed pseudo-random numbers, so that errors which cancel in a plain sum
- * still show. Inputs are changed in place, one element at a time, and restored. */
+ * The result is weighted with fixed pseudo-random numbers, so that errors which cancel in a plain
+ * sum still show. Inputs are changed in place, one element at a time, and restored. */
 #include "autograd/autograd.h"
 #include <inttypes.h>
 #include <math.h>
@@ -21,8 +21,11 @@ static tp_status checkable(const check *c) {
         const tp_tensor *x = c->in[i];
         if (!x) return tp__error_null("gradcheck");
         if (x->dtype != TP_FLOAT64 || !x->requires_grad || x->node || !tp__contiguous_p(x))
-            return tp_error_set(TP_EVALUE, "gradcheck: input %d must be a contiguous float64 leaf that requires a "
-                                "gradient", i);
+            return tp_error_set(
+                TP_EVALUE,
+                "gradcheck: input %d must be a contiguous float64 leaf that requires a "
+                "gradient",
+                i);
     }
     return TP_OK;
 }
@@ -53,8 +56,10 @@ static bool element_fits(const check *c, int i, int64_t k, double got) {
     if (!ok) return false;
     const double want = (f[0] - f[1]) / (2 * c->step);
     if (fabs(want - got) <= c->tol * fmax(1, fabs(want))) return true;
-    tp_error_set(TP_EGRAD, "gradcheck: d/d input %d, element %" PRId64 ": the tape says %.9g, differences say %.9g", i,
-                 k, got, want);
+    tp_error_set(TP_EGRAD,
+                 "gradcheck: d/d input %d, element %" PRId64
+                 ": the tape says %.9g, differences say %.9g",
+                 i, k, got, want);
     return false;
 }
 
@@ -94,10 +99,16 @@ static bool compare(const check *c, tp_tensor *const *grad) {
     return true;
 }
 
-tp_status tp_gradcheck(tp_gradcheck_fn f, tp_tensor *const *in, int n, void *user, double step, double tol) {
+tp_status tp_gradcheck(tp_gradcheck_fn f, tp_tensor *const *in, int n, void *user, double step,
+                       double tol) {
     if (!f || !in) return tp__error_null("gradcheck");
     if (n < 1 || n > 16) return tp_error_set(TP_EVALUE, "gradcheck: 1 to 16 inputs, not %d", n);
-    check c = {.f = f, .in = in, .n = n, .user = user, .step = step > 0 ? step : 1e-6, .tol = tol > 0 ? tol : 1e-6};
+    check c = {.f = f,
+               .in = in,
+               .n = n,
+               .user = user,
+               .step = step > 0 ? step : 1e-6,
+               .tol = tol > 0 ? tol : 1e-6};
     if (checkable(&c)) return tp_error_code();
     const tp_scope s = tp_scope_grad();
     tp_tensor *grad[16] = {0};

@@ -1,8 +1,8 @@
 /* tape.c -- recording, walking and forgetting.
  *
  * Nodes are entries of scopes, linked in the order in which they were made, which is a topological
- * order: backward is one loop against it. Everything that all ops share is here and only here: checking
- * that saved values are unchanged, un-broadcasting, converting, adding up. */
+ * order: backward is one loop against it. Everything that all ops share is here and only here:
+ * checking that saved values are unchanged, un-broadcasting, converting, adding up. */
 #include "autograd/tape.h"
 #include <string.h>
 
@@ -19,7 +19,7 @@ int64_t tp__tape_length(void) {
     return tape.length;
 }
 
-/* ---- recording --------------------------------------------------------------------------------------- */
+/* ---- recording ------------------------------------------------------------------------------- */
 
 static size_t node_bytes(int nin) {
     return sizeof(tp__node) + (size_t)nin * (sizeof(tp_tensor *) + sizeof(uint32_t));
@@ -35,8 +35,10 @@ static void forget(tp_tensor *x) {
 static void node_release(void *p) {
     tp__node *n = p;
     if (n->prev) n->prev->next = n->next;
-    if (n->next) n->next->prev = n->prev;
-    else tape.last = n->prev;
+    if (n->next)
+        n->next->prev = n->prev;
+    else
+        tape.last = n->prev;
     tape.length--;
     forget(n->call.out);
     for (int i = 0; i < n->call.nin; i++) tp__unref(n->in[i]);
@@ -84,7 +86,7 @@ tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn) {
     return tp__scope_push(node_release, n) ? c->out : NULL;
 }
 
-/* ---- walking backwards ------------------------------------------------------------------------------- */
+/* ---- walking backwards ----------------------------------------------------------------------- */
 
 static const char *call_name(const tp__node *n) {
     return strcmp(n->call.op->name, "apply") ? n->call.op->name : n->grad_fn;
@@ -93,20 +95,24 @@ static const char *call_name(const tp__node *n) {
 /* "backward of mul (train.c:41): " in front of the pending error. */
 static void blame(const tp__node *n) {
     const char *slash = n->file ? strrchr(n->file, '/') : NULL;
-    if (n->file) tp_error_prefix("backward of %s (%s:%d)", call_name(n), slash ? slash + 1 : n->file, n->line);
-    else tp_error_prefix("backward of %s", call_name(n));
+    if (n->file)
+        tp_error_prefix("backward of %s (%s:%d)", call_name(n), slash ? slash + 1 : n->file,
+                        n->line);
+    else
+        tp_error_prefix("backward of %s", call_name(n));
 }
 
 static bool unchanged(const tp__node *n) {
     bool same = !(n->call.saves & TP__SAVE_OUT) || n->out_version == tp__version(n->call.out);
     for (int i = 0; i < n->call.nin && i < 30; i++)
         if (n->call.saves & TP__SAVE_IN(i)) same &= n->version[i] == tp__version(n->in[i]);
-    if (!same) tp_error_set(TP_EGRAD, "a value that it needs was changed in place since the forward");
+    if (!same)
+        tp_error_set(TP_EGRAD, "a value that it needs was changed in place since the forward");
     return same;
 }
 
-/* May the tape keep g itself as a leaf's gradient? Only if this node's backward made it (it belongs to
- * the scope around that), nobody else holds it, and it is dense storage of its own. */
+/* May the tape keep g itself as a leaf's gradient? Only if this node's backward made it (it belongs
+ * to the scope around that), nobody else holds it, and it is dense storage of its own. */
 static bool is_fresh(const tp_tensor *g, const tp__node *from) {
     return g != from->grad && g->refs == 1 && atomic_load(&g->st->refs) == 1 && !g->st->borrowed &&
            tp__contiguous_p(g) && tp__scope_holds(g);
@@ -116,7 +122,8 @@ static tp_tensor *add(tp_tensor *a, tp_tensor *b, tp_tensor *out) {
     const tp_shape s = tp__shape(a);
     if (!out) out = tp__new("backward", &s, (tp_dtype)a->dtype);
     if (out)
-        tp__iterate(tp__pw_forward(TP__PW_add, (tp_dtype)a->dtype), &s, (tp_tensor *[]){out, a, b}, 3, 0, 0);
+        tp__iterate(tp__pw_forward(TP__PW_add, (tp_dtype)a->dtype), &s, (tp_tensor *[]){out, a, b},
+                    3, 0, 0);
     return out;
 }
 
@@ -143,14 +150,17 @@ static bool accumulate(tp_tensor **slot, tp_tensor *g, const tp__node *from, boo
 
 static bool give(tp__node *n, tp_tensor *x, tp_tensor *g) {
     if (x->node && x->node->freed)
-        return tp_error_set(TP_EGRAD, "an earlier backward went through its input and freed the tape there; "
-                            "run the forward again"), false;
+        return tp_error_set(TP_EGRAD,
+                            "an earlier backward went through its input and freed the tape there; "
+                            "run the forward again"),
+               false;
     tp_shape joined;
     if (!tp__shape_equal(&x->s, &g->s) &&
         (!tp__broadcast("gradient", &x->s, &g->s, &joined) || !tp__shape_equal(&joined, &g->s))) {
         char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
-        return tp_error_set(TP_ESHAPE, "it gave a gradient %s for an input %s", tp__shape_text(&g->s, ta),
-                            tp__shape_text(&x->s, tb)), false;
+        return tp_error_set(TP_ESHAPE, "it gave a gradient %s for an input %s",
+                            tp__shape_text(&g->s, ta), tp__shape_text(&x->s, tb)),
+               false;
     }
     g = tp__sum_to(g, &x->s);
     if (g) g = tp__to(g, (tp_dtype)x->dtype);
@@ -160,7 +170,9 @@ static bool give(tp__node *n, tp_tensor *x, tp_tensor *g) {
 /* Push n's gradient to its inputs. */
 static bool step(tp__node *n) {
     if (n->freed)
-        return tp_error_set(TP_EGRAD, "an earlier backward went through it and freed the tape; run the forward again"),
+        return tp_error_set(
+                   TP_EGRAD,
+                   "an earlier backward went through it and freed the tape; run the forward again"),
                false;
     if (!unchanged(n)) return false;
     for (int i = 0; i < n->call.nin; i++) {
@@ -192,15 +204,18 @@ static bool walk(tp__node *from) {
 tp_status tp_backward_from(tp_tensor *loss, tp_tensor *g) {
     if (!loss || !g) return tp__error_null("backward");
     if (!loss->requires_grad)
-        return tp_error_set(TP_EGRAD, "backward: no tensor that requires a gradient leads to this one");
+        return tp_error_set(TP_EGRAD,
+                            "backward: no tensor that requires a gradient leads to this one");
     const tp_shape a = tp__shape(loss), b = tp__shape(g);
     char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
     if (!tp__shape_equal(&a, &b))
-        return tp_error_set(TP_ESHAPE, "backward: the tensor is %s but its gradient %s", tp__shape_text(&a, ta),
-                            tp__shape_text(&b, tb));
+        return tp_error_set(TP_ESHAPE, "backward: the tensor is %s but its gradient %s",
+                            tp__shape_text(&a, ta), tp__shape_text(&b, tb));
     const tp_scope s = tp_scope_no_grad();
+    if (!s.depth) return tp_error_code();
     g = tp__to(g, (tp_dtype)loss->dtype);
-    const tp__node start = {.grad = g}; /* the caller's own tensor: never kept as a gradient itself */
+    const tp__node start = {.grad =
+                                g}; /* the caller's own tensor: never kept as a gradient itself */
     bool ok = g && accumulate(loss->node ? &loss->node->grad : &loss->grad, g, &start, !loss->node);
     if (ok && loss->node) ok = walk(loss->node);
     tp_scope_end(s);
@@ -212,16 +227,20 @@ tp_status tp_backward(tp_tensor *loss) {
     const tp_shape shape = tp__shape(loss);
     char text[TP__SHAPE_TEXT];
     if (loss->numel != 1)
-        return tp_error_set(TP_ESHAPE, "backward: the tensor is %s; only a single number has a gradient by itself "
-                            "(take its tp_sum or tp_mean)", tp__shape_text(&shape, text));
+        return tp_error_set(
+            TP_ESHAPE,
+            "backward: the tensor is %s; only a single number has a gradient by itself "
+            "(take its tp_sum or tp_mean)",
+            tp__shape_text(&shape, text));
     const tp_scope s = tp_scope_no_grad();
+    if (!s.depth) return tp_error_code();
     tp_tensor *one = tp_full(shape, 1, (tp_dtype)loss->dtype);
     const tp_status r = tp_backward_from(loss, one);
     tp_scope_end(s);
     return r;
 }
 
-/* ---- moving out of a scope ----------------------------------------------------------------------------- */
+/* ---- moving out of a scope ------------------------------------------------------------------- */
 
 static bool is_marked(tp__release_fn release, void *ptr) {
     if (release == tp__tensor_release) return ((tp_tensor *)ptr)->mark == tape.marks;

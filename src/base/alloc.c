@@ -1,9 +1,10 @@
 /* alloc.c -- blocks aligned to 64 bytes, from caches, and the counters behind tp_memory_now().
  *
- * Sizes are rounded to classes (four to a doubling). Small blocks are kept in lists of the thread that
- * frees them, without a lock; large ones, and what overflows a thread's lists, in lists shared under
- * one mutex. A steady training loop therefore calls the system's malloc never. TAPER_ALLOC=plain and
- * AddressSanitizer builds bypass the caches, so that memory checkers see every block. */
+ * Sizes are rounded to classes (four to a doubling). Small blocks are kept in lists of the thread
+ * that frees them, without a lock; large ones, and what overflows a thread's lists, in lists shared
+ * under one mutex. A steady training loop therefore calls the system's malloc never.
+ * TAPER_ALLOC=plain and AddressSanitizer builds bypass the caches, so that memory checkers see
+ * every block. */
 #define _POSIX_C_SOURCE 200809L
 #include "base/base.h"
 #include <pthread.h>
@@ -12,12 +13,12 @@
 
 enum {
     ALIGN = 64,
-    STEPS = 4,               /* classes per doubling */
-    SMALL_CLASSES = 10 * 4,  /* 64 B .. 64 KiB: kept per thread */
-    CLASSES = 40 * 4,        /* .. 64 TiB */
-    MOST_KEPT = 2048         /* a thread keeps so many blocks of 64 B, half as many of 128 B, ... */
+    STEPS = 4,              /* classes per doubling */
+    SMALL_CLASSES = 10 * 4, /* 64 B .. 64 KiB: kept per thread */
+    CLASSES = 40 * 4,       /* .. 64 TiB */
+    MOST_KEPT = 2048        /* a thread keeps so many blocks of 64 B, half as many of 128 B, ... */
 };
-static const size_t MOST = (size_t)1 << 44; /* no single block is larger */
+static const size_t MOST = (size_t)1 << 44;           /* no single block is larger */
 static const size_t SHARED_BYTES = (size_t)512 << 20; /* all shared lists together */
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -48,12 +49,13 @@ typedef struct counters {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static list shared[CLASSES];
 static size_t shared_bytes;
-static counters *registry;                  /* of live threads */
-static int64_t departed[LIVE_COUNT];    /* of threads that ended */
+static counters *registry;           /* of live threads */
+static int64_t departed[LIVE_COUNT]; /* of threads that ended */
 static _Atomic int64_t fail_at, system_calls;
 static _Atomic bool failed, poison;
-static _Atomic bool plain;    /* no caches */
-static _Atomic int slow = -1; /* any of plain, poison, an armed failure; -1: TAPER_ALLOC not read yet */
+static _Atomic bool plain; /* no caches */
+static _Atomic int slow =
+    -1; /* any of plain, poison, an armed failure; -1: TAPER_ALLOC not read yet */
 
 static _Thread_local list mine[SMALL_CLASSES];
 static _Thread_local counters live;
@@ -73,7 +75,7 @@ static bool is_slow(void) {
     return atomic_load(&slow);
 }
 
-/* ---- counters --------------------------------------------------------------------------------- */
+/* ---- counters -------------------------------------------------------------------------------- */
 
 static void list_thread(void) {
     pthread_mutex_lock(&lock);
@@ -112,7 +114,7 @@ tp_memory tp_memory_now(void) {
                        .bytes = sum[LIVE_BYTES]};
 }
 
-/* ---- test hooks ---------------------------------------------------------------------------------- */
+/* ---- test hooks ------------------------------------------------------------------------------ */
 
 void tp__alloc_fail_at(int64_t n) {
     atomic_store(&failed, false);
@@ -138,7 +140,7 @@ static bool refuse(void) {
     return true;
 }
 
-/* ---- classes ---------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 /* Class c holds blocks of class_bytes(c): 64, 80, 96, 112, 128, 160, ... rounded up to 64. */
 static size_t class_bytes(int c) {
@@ -235,8 +237,10 @@ void tp__free(void *p, size_t bytes) {
         return;
     }
     const int c = class_of(bytes);
-    if (c >= SMALL_CLASSES || TP__UNLIKELY(mine[c].n >= MOST_KEPT >> (c / STEPS))) push_shared(c, p);
-    else push(&mine[c], p);
+    if (c >= SMALL_CLASSES || TP__UNLIKELY(mine[c].n >= MOST_KEPT >> (c / STEPS)))
+        push_shared(c, p);
+    else
+        push(&mine[c], p);
 }
 
 void tp__alloc_thread_end(void) {
@@ -248,20 +252,23 @@ void tp__alloc_thread_end(void) {
         departed[i] += atomic_load(&live.n[i]);
         atomic_store(&live.n[i], 0);
     }
-    if (live.prev) live.prev->next = live.next;
-    else registry = live.next;
+    if (live.prev)
+        live.prev->next = live.next;
+    else
+        registry = live.next;
     if (live.next) live.next->prev = live.prev;
     pthread_mutex_unlock(&lock);
     listed = false;
 }
 
-/* Priority 101 runs after every other destructor of the library: leave nothing for leak checkers. */
+/* Priority 101 runs after every other destructor of the library: leave nothing for leak
+ * checkers. */
 __attribute__((destructor(101))) static void end_of_process(void) {
     tp__alloc_thread_end();
     drop_shared();
 }
 
-/* ---- ordinary objects --------------------------------------------------------------------------------- */
+/* ---- ordinary objects ------------------------------------------------------------------------ */
 
 void *tp__calloc(size_t count, size_t size) {
     atomic_fetch_add_explicit(&system_calls, 1, memory_order_relaxed);

@@ -5,7 +5,7 @@
 #ifndef TAPER_SRC_BASE_H
 #define TAPER_SRC_BASE_H
 #ifndef TAPER_PLAIN
-#define TAPER_PLAIN /* inside the library every call is the plain function: include this header first */
+#define TAPER_PLAIN /* inside the library every call is the plain function */
 #endif
 #include "taper/base.h"
 #include <stdatomic.h>
@@ -33,8 +33,8 @@ void tp__error_take(tp__error *e);      /* copy out and clear */
 void tp__error_put(const tp__error *e); /* make it this thread's pending error */
 
 /* ---- opts.c ---- */
-/* A caller's options struct (its first member is `size_t size`) copied over zeros: what both sides know
- * of it. NULL gives all zeros, the defaults. EVALUE if size was left 0. */
+/* A caller's options struct (its first member is `size_t size`) copied over zeros: what both sides
+ * know of it. NULL gives all zeros, the defaults. EVALUE if size was left 0. */
 bool tp__opts(const char *what, void *dst, size_t dst_size, const void *opts);
 
 /* ---- scope.c ---- */
@@ -46,8 +46,8 @@ bool tp__scope_push(tp__release_fn release, void *ptr);
 bool tp__scope_drop(void *ptr);
 /* Is ptr an entry of the innermost scope? */
 bool tp__scope_holds(const void *ptr);
-/* Every entry of `s` and of the scopes inside it for which moves() is true goes to the parent of `s`
- * when `s` ends, instead of being released. */
+/* Every entry of `s` and of the scopes inside it for which moves() is true goes to the parent of
+ * `s` when `s` ends, instead of being released. */
 tp_status tp__scope_escape(tp_scope s, bool (*moves)(tp__release_fn release, void *ptr));
 /* Entries in all open scopes of this thread: for tests. */
 int64_t tp__scope_entries(void);
@@ -89,11 +89,13 @@ void tp__rng_thread_end(void); /* free this thread's default generator */
 /* ---- threads.c ---- */
 /* Call fn(ctx, tile) once for each tile in [0, ntiles), on up to tp_get_num_threads() threads that
  * claim tiles from a counter. What a tile computes may depend on its number only, never on the
- * thread. Runs alone where the pool is busy, has one thread, or ntiles < 2. fn must not set errors. */
+ * thread. Runs alone where the pool is busy, has one thread, or ntiles < 2. fn must not set
+ * errors. */
 typedef void (*tp__tile_fn)(void *ctx, int64_t tile);
 void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx);
 
-/* A bounded set of worker threads for the loader: plain wrappers so that only base touches pthreads. */
+/* A bounded set of worker threads for the loader: plain wrappers so that only base touches
+ * pthreads. */
 typedef struct tp__thread tp__thread;
 tp__thread *tp__thread_start(void (*fn)(void *ctx), void *ctx); /* NULL and an error on failure */
 void tp__thread_join(tp__thread *t);                            /* also frees it; NULL is fine */
@@ -111,8 +113,8 @@ tp__isa tp__cpu_isa(void);       /* best level this processor has, lowered by TA
 const char *tp__isa_name(tp__isa isa);
 void tp__cpu_pause(void);        /* a breath in a loop that spins */
 int tp__cpu_count(void);         /* affinity and cgroup quota respected; at least 1 */
-/* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose tree
- * is mounted at `mount`; 0: no limit. */
+/* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose
+ * tree is mounted at `mount`; 0: no limit. */
 int tp__cpu_quota(const char *cgroups, const char *mount);
 
 /* ---- os.c: every call that differs between systems ---- */
@@ -120,8 +122,8 @@ double tp__os_now(void); /* monotonic seconds */
 /* Whole file into one malloc-like block (tp__mfree it), with a NUL behind the last byte. EIO names
  * path and reason. A file larger than `limit` bytes is EFORMAT (0: no limit). */
 void *tp__os_read_file(const char *path, size_t limit, size_t *size);
-/* The same into a buffer that is used again and again: it grows, and keeps its room on failure. Zero it
- * first. For thousands of small files. */
+/* The same into a buffer that is used again and again: it grows, and keeps its room on failure.
+ * Zero it first. For thousands of small files. */
 typedef struct tp__os_buffer {
     char *data;
     size_t size, cap;
@@ -134,7 +136,8 @@ void tp__os_buffer_free(tp__os_buffer *b);
 tp_status tp__os_write_file(const char *path, bool (*writer)(FILE *f, void *ctx), void *ctx);
 typedef enum { TP__OS_NONE, TP__OS_FILE, TP__OS_DIR, TP__OS_OTHER } tp__os_kind;
 tp__os_kind tp__os_stat(const char *path, int64_t *size); /* follows links; size may be NULL */
-/* Names in a folder without "." and "..", sorted as strings of bytes; frees with tp__os_list_free. */
+/* Names in a folder without "." and "..", sorted as strings of bytes; frees with
+ * tp__os_list_free. */
 typedef struct tp__os_list {
     char **name;
     int64_t n;

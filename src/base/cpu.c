@@ -1,8 +1,9 @@
 /* cpu.c -- what this processor and this process may use: the ISA level, and how many processors.
  *
  * Three ISA levels are compiled in; the best one that both the processor and the system support is
- * taken, and TAPER_ISA=base|v3|v4 lowers it. Processors are counted as the scheduler will grant them:
- * the affinity mask, capped by the CPU quota of the cgroup (version 1 or 2) and of its parents. */
+ * taken, and TAPER_ISA=base|v3|v4 lowers it. Processors are counted as the scheduler will grant
+ * them: the affinity mask, capped by the CPU quota of the cgroup (version 1 or 2) and of its
+ * parents. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "base/base.h"
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include <sched.h>
 #endif
 
-/* ---- instruction set ---------------------------------------------------------------------------- */
+/* ---- instruction set ------------------------------------------------------------------------- */
 
 static const char *const isa_name[TP__ISA_COUNT] = {"base", "v3", "v4"};
 
@@ -83,7 +84,7 @@ tp__isa tp__cpu_isa(void) {
     return (tp__isa)isa;
 }
 
-/* ---- how many processors ------------------------------------------------------------------------ */
+/* ---- how many processors --------------------------------------------------------------------- */
 
 #ifdef __linux__
 static int affinity_count(void) {

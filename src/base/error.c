@@ -1,8 +1,9 @@
 /* error.c -- the pending error of each thread: a code and one line.
  *
  * A call that fails by itself replaces the line; a call that was handed NULL leaves it alone. The
- * call-site macros add "(file:line)" afterwards, once: the first macro around the failing call wins,
- * and a line that passed a NULL argument is sealed, so it never gets the site of a later call. */
+ * call-site macros add "(file:line)" afterwards, once: the first macro around the failing call
+ * wins, and a line that passed a NULL argument is sealed, so it never gets the site of a later
+ * call. */
 #include "base/base.h"
 #include <stdarg.h>
 #include <string.h>
@@ -107,8 +108,10 @@ tp_status tp_error_prefix(const char *fmt, ...) {
 
 int tp_perror(const char *what) {
     const char *text = pending.code ? pending.text : "no error";
-    if (what) fprintf(stderr, "%s: %s\n", what, text);
-    else fprintf(stderr, "%s\n", text);
+    if (what)
+        fprintf(stderr, "%s: %s\n", what, text);
+    else
+        fprintf(stderr, "%s\n", text);
     tp_error_clear();
     return 1;
 }

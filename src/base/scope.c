@@ -1,8 +1,8 @@
 /* scope.c -- each thread's stack of deferred releases.
  *
- * A scope is a mark on the stack and two flags. Ending it releases the entries above the mark, newest
- * first, except those marked to move out, which are packed down into the parent. Frames carry a
- * generation, so ending a scope that is already gone is noticed. */
+ * A scope is a mark on the stack and two flags. Ending it releases the entries above the mark,
+ * newest first, except those marked to move out, which are packed down into the parent. Frames
+ * carry a generation, so ending a scope that is already gone is noticed. */
 #include "base/base.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -145,13 +145,15 @@ static void unwind(int64_t mark) {
 }
 
 tp_status tp_scope_end(tp_scope s) {
+    if (!s.depth) return TP_ESCOPE; /* it never began: the failure is pending already */
     if (!open_scope(s)) return tp_error_set(TP_ESCOPE, "scope_end: this scope has already ended");
     for (; S.depth >= s.depth; S.depth--) unwind(S.f[S.depth].mark);
     return TP_OK;
 }
 
 tp_status tp__scope_escape(tp_scope s, bool (*moves)(tp__release_fn release, void *ptr)) {
-    if (!open_scope(s)) return tp_error_set(TP_ESCOPE, "scope_escape: this scope has already ended");
+    if (!open_scope(s))
+        return tp_error_set(TP_ESCOPE, "scope_escape: this scope has already ended");
     for (int64_t i = S.f[s.depth].mark; i < S.n; i++) {
         entry *e = &S.e[i];
         if (!marked(e) && moves(e->release, e->ptr)) e->ptr = (void *)((uintptr_t)e->ptr | 1);
@@ -165,7 +167,8 @@ int64_t tp__scope_entries(void) {
 
 void tp_thread_end(void) {
     if (S.fcap) {
-        for (int64_t i = 0; i < S.n; i++) S.e[i].ptr = (void *)((uintptr_t)S.e[i].ptr & ~(uintptr_t)1);
+        for (int64_t i = 0; i < S.n; i++)
+            S.e[i].ptr = (void *)((uintptr_t)S.e[i].ptr & ~(uintptr_t)1);
         unwind(0);
         tp__mfree(S.e);
         tp__mfree(S.f);

@@ -1,9 +1,9 @@
 /* threads.c -- the pool that runs tiles, and the plain threads and locks of the loader.
  *
- * Tiles are claimed from one counter, so a thread that the system has put aside delays nobody. A job
- * is open while tiles may be left; a worker may join only an open job, so the caller, having run out of
- * tiles, closes it and waits for those inside, never for one still asleep. Workers spin for a moment
- * after a job, because the next one is near in a training step, and then sleep. */
+ * Tiles are claimed from one counter, so a thread that the system has put aside delays nobody. A
+ * job is open while tiles may be left; a worker may join only an open job, so the caller, having
+ * run out of tiles, closes it and waits for those inside, never for one still asleep. Workers spin
+ * for a moment after a job, because the next one is near in a training step, and then sleep. */
 #define _POSIX_C_SOURCE 200809L
 #include "base/base.h"
 #include <pthread.h>
@@ -64,7 +64,7 @@ static bool is_deserted(uint64_t state, uint32_t unused) {
     return INSIDE_OF(state) == 0;
 }
 
-/* ---- workers ------------------------------------------------------------------------------------ */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 static void run_tiles(void) {
     const int64_t n = pool.ntiles;
@@ -118,7 +118,7 @@ static void *work(void *number) {
     return NULL;
 }
 
-/* ---- how many ----------------------------------------------------------------------------------- */
+/* ---- how many -------------------------------------------------------------------------------- */
 
 /* A thread that takes no signals: those are for the threads of the program. */
 static bool start_thread(pthread_t *t, void *(*fn)(void *), void *arg) {
@@ -200,7 +200,7 @@ tp_status tp_set_num_threads(int n) {
     return TP_OK;
 }
 
-/* ---- jobs --------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 /* The new state is stored before `sleepers` is read, and a worker counts itself a sleeper before it
  * reads the state: one of the two sees the other. */
@@ -248,7 +248,7 @@ void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     atomic_store_explicit(&pool.busy, false, memory_order_release);
 }
 
-/* ---- plain threads and locks -------------------------------------------------------------------- */
+/* ---- plain threads and locks ----------------------------------------------------------------- */
 
 struct tp__thread {
     pthread_t id;

@@ -13,13 +13,16 @@ static tp_tensor *like(const tp_tensor *x, bool zeros) {
 /* Indices as dense int64 in [0, size): negative ones count from the end. NULL with an error. */
 static tp_tensor *positions(const char *what, tp_tensor *index, int64_t size) {
     if (index->dtype != TP_INT64 && index->dtype != TP_UINT8)
-        return tp__fail(TP_EDTYPE, "%s: an index must be int64, not %s", what, tp_dtype_name((tp_dtype)index->dtype));
+        return tp__fail(TP_EDTYPE, "%s: an index must be int64, not %s", what,
+                        tp_dtype_name((tp_dtype)index->dtype));
     tp_tensor *own = index->dtype == TP_INT64 ? tp__clone(index) : tp__to(index, TP_INT64);
     if (!own) return NULL;
     int64_t *p = tp__ptr(own);
     for (int64_t i = 0; i < own->numel; i++) {
         if (p[i] < -size || p[i] >= size)
-            return tp__fail(TP_EINDEX, "%s: index %" PRId64 " at position %" PRId64 " is out of range for a size of %" PRId64,
+            return tp__fail(TP_EINDEX,
+                            "%s: index %" PRId64 " at position %" PRId64
+                            " is out of range for a size of %" PRId64,
                             what, p[i], i, size);
         if (p[i] < 0) p[i] += size;
     }
@@ -34,7 +37,7 @@ static void add_row(tp_dtype d, void *dst, const void *src, int64_t n) {
         for (int64_t i = 0; i < n; i++) ((double *)dst)[i] += ((const double *)src)[i];
 }
 
-/* ---- index_select: x [outer, S, inner] dense ----------------------------------------------------- */
+/* ---- index_select: x [outer, S, inner] dense ------------------------------------------------- */
 
 typedef struct blocks {
     int64_t outer, size, inner;
@@ -48,7 +51,8 @@ static blocks around(const tp_tensor *x, int dim) {
 
 static tp_tensor *index_select_forward(tp__call *c) {
     const int dim = (int)c->u.v.n[0];
-    tp_tensor *x = tp__contiguous(c->in[0]), *ix = x ? positions("index_select", c->in[1], around(x, dim).size) : NULL;
+    tp_tensor *x = tp__contiguous(c->in[0]),
+              *ix = x ? positions("index_select", c->in[1], around(x, dim).size) : NULL;
     if (!ix) return NULL;
     const blocks b = around(x, dim);
     tp_shape s = tp__shape(x);
@@ -59,7 +63,8 @@ static tp_tensor *index_select_forward(tp__call *c) {
     const size_t row = (size_t)(b.inner * tp_dtype_size((tp_dtype)x->dtype));
     for (int64_t o = 0; o < b.outer; o++)
         for (int64_t i = 0; i < n; i++)
-            memcpy((char *)tp__ptr(y) + (size_t)(o * n + i) * row, (char *)tp__ptr(x) + (size_t)(o * b.size + p[i]) * row, row);
+            memcpy((char *)tp__ptr(y) + (size_t)(o * n + i) * row,
+                   (char *)tp__ptr(x) + (size_t)(o * b.size + p[i]) * row, row);
     c->extra[0] = ix;
     return y;
 }
@@ -69,27 +74,31 @@ static tp_tensor *index_select_backward(const tp__call *c, tp_tensor *g, int i) 
     tp_tensor *gx = like(c->in[0], true);
     if (!gx || !(g = tp__contiguous(g))) return NULL;
     const blocks b = around(gx, dim);
-    const int64_t *p = tp__ptr(c->extra[0]), n = c->extra[0]->numel, es = tp_dtype_size((tp_dtype)g->dtype);
+    const int64_t *p = tp__ptr(c->extra[0]), n = c->extra[0]->numel,
+                  es = tp_dtype_size((tp_dtype)g->dtype);
     for (int64_t o = 0; o < b.outer; o++)
         for (int64_t k = 0; k < n; k++)
             add_row((tp_dtype)g->dtype, (char *)tp__ptr(gx) + (o * b.size + p[k]) * b.inner * es,
                     (char *)tp__ptr(g) + (o * n + k) * b.inner * es, b.inner);
     return gx;
 }
-static const tp__op op_index_select = {.name = "index_select", .grad_fn = "IndexSelectBackward0",
-                                       .forward = index_select_forward, .backward = index_select_backward};
+static const tp__op op_index_select = {.name = "index_select",
+                                       .grad_fn = "IndexSelectBackward0",
+                                       .forward = index_select_forward,
+                                       .backward = index_select_backward};
 tp_tensor *tp_index_select(tp_tensor *x, int dim, tp_tensor *index) {
     if (!x || !index) return tp__error_null("index_select"), NULL;
     int d;
     if (!tp__axis("index_select", dim, x->ndim, &d)) return NULL;
     if (index->ndim > 1)
-        return tp__fail(TP_ESHAPE, "index_select: the index must have one axis, not %d", index->ndim);
+        return tp__fail(TP_ESHAPE, "index_select: the index must have one axis, not %d",
+                        index->ndim);
     tp_tensor *in[2] = {x, index};
     tp__call c = {.op = &op_index_select, .in = in, .nin = 2, .u.v.n = {d}};
     return tp__apply(&c);
 }
 
-/* ---- gather -------------------------------------------------------------------------------------------- */
+/* ---- gather ---------------------------------------------------------------------------------- */
 
 /* Element offset in x of each element of ix (dense, same rank), with its own position along dim. */
 static int64_t offset_of(const tp_tensor *x, const tp_tensor *ix, int dim, int64_t k, int64_t at) {
@@ -107,7 +116,8 @@ static bool gather_fits(const tp_tensor *x, const tp_tensor *ix, int dim) {
     const tp_shape sx = tp__shape(x), si = tp__shape(ix);
     char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
     if (!fits)
-        tp_error_set(TP_ESHAPE, "gather: the index %s must have the rank of %s and be no larger but in dim %d",
+        tp_error_set(TP_ESHAPE,
+                     "gather: the index %s must have the rank of %s and be no larger but in dim %d",
                      tp__shape_text(&si, tb), tp__shape_text(&sx, ta), dim);
     return fits;
 }
@@ -122,7 +132,8 @@ static tp_tensor *gather_forward(tp__call *c) {
     const int64_t *p = tp__ptr(ix);
     const size_t es = (size_t)tp_dtype_size((tp_dtype)x->dtype);
     for (int64_t k = 0; k < y->numel; k++)
-        memcpy((char *)tp__ptr(y) + (size_t)k * es, (char *)tp__ptr(x) + (size_t)offset_of(x, ix, dim, k, p[k]) * es, es);
+        memcpy((char *)tp__ptr(y) + (size_t)k * es,
+               (char *)tp__ptr(x) + (size_t)offset_of(x, ix, dim, k, p[k]) * es, es);
     c->extra[0] = ix;
     return y;
 }
@@ -132,11 +143,14 @@ static tp_tensor *gather_backward(const tp__call *c, tp_tensor *g, int i) {
     if (!gx || !(g = tp__contiguous(g))) return NULL;
     const int64_t *p = tp__ptr(ix), es = tp_dtype_size((tp_dtype)g->dtype);
     for (int64_t k = 0; k < g->numel; k++)
-        add_row((tp_dtype)g->dtype, (char *)tp__ptr(gx) + offset_of(gx, ix, (int)c->u.v.n[0], k, p[k]) * es,
+        add_row((tp_dtype)g->dtype,
+                (char *)tp__ptr(gx) + offset_of(gx, ix, (int)c->u.v.n[0], k, p[k]) * es,
                 (char *)tp__ptr(g) + k * es, 1);
     return gx;
 }
-static const tp__op op_gather = {.name = "gather", .grad_fn = "GatherBackward0", .forward = gather_forward,
+static const tp__op op_gather = {.name = "gather",
+                                 .grad_fn = "GatherBackward0",
+                                 .forward = gather_forward,
                                  .backward = gather_backward};
 tp_tensor *tp_gather(tp_tensor *x, int dim, tp_tensor *index) {
     if (!x || !index) return tp__error_null("gather"), NULL;
@@ -147,7 +161,7 @@ tp_tensor *tp_gather(tp_tensor *x, int dim, tp_tensor *index) {
     return tp__apply(&c);
 }
 
-/* ---- masks ----------------------------------------------------------------------------------------------- */
+/* ---- masks ----------------------------------------------------------------------------------- */
 
 static int64_t count_set(const tp_tensor *dense) {
     const uint8_t *p = tp__ptr(dense);
@@ -157,7 +171,8 @@ static int64_t count_set(const tp_tensor *dense) {
 }
 static bool is_mask(const char *what, const tp_tensor *mask) {
     if (mask->dtype == TP_BOOL || mask->dtype == TP_UINT8) return true;
-    tp_error_set(TP_EDTYPE, "%s: a mask must be bool, not %s", what, tp_dtype_name((tp_dtype)mask->dtype));
+    tp_error_set(TP_EDTYPE, "%s: a mask must be bool, not %s", what,
+                 tp_dtype_name((tp_dtype)mask->dtype));
     return false;
 }
 /* x and mask, both dense in their common shape. */
@@ -191,7 +206,8 @@ static tp_tensor *masked_select_backward(const tp__call *c, tp_tensor *g, int i)
     (void)i;
     tp_tensor *gx = NULL, *m = c->extra[0];
     const tp_shape s = tp__shape(m); /* the common shape; the tape sums it down to x's */
-    if (!(g = tp__contiguous(g)) || !(gx = tp__new_zeros("masked_select", &s, (tp_dtype)g->dtype))) return NULL;
+    if (!(g = tp__contiguous(g)) || !(gx = tp__new_zeros("masked_select", &s, (tp_dtype)g->dtype)))
+        return NULL;
     const uint8_t *p = tp__ptr(m);
     const size_t es = (size_t)tp_dtype_size((tp_dtype)g->dtype);
     const char *from = tp__ptr(g);
@@ -202,8 +218,10 @@ static tp_tensor *masked_select_backward(const tp__call *c, tp_tensor *g, int i)
         }
     return gx;
 }
-static const tp__op op_masked_select = {.name = "masked_select", .grad_fn = "MaskedSelectBackward0",
-                                        .forward = masked_select_forward, .backward = masked_select_backward};
+static const tp__op op_masked_select = {.name = "masked_select",
+                                        .grad_fn = "MaskedSelectBackward0",
+                                        .forward = masked_select_forward,
+                                        .backward = masked_select_backward};
 tp_tensor *tp_masked_select(tp_tensor *x, tp_tensor *mask) {
     tp_tensor *in[2] = {x, mask};
     tp__call c = {.op = &op_masked_select, .in = in, .nin = 2};
@@ -230,7 +248,7 @@ tp_tensor *tp_nonzero(tp_tensor *x) {
     return y;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 tp_tensor *tp_masked_fill_(tp_tensor *x, tp_tensor *mask, double value) {
     if (!x || !mask) return tp__error_null("masked_fill_"), NULL;
@@ -239,7 +257,9 @@ tp_tensor *tp_masked_fill_(tp_tensor *x, tp_tensor *mask, double value) {
     tp_tensor *y = tp_masked_fill(x, mask, value);
     const tp_shape a = tp__shape(x), b = y ? tp__shape(y) : a;
     if (y && !tp__shape_equal(&a, &b))
-        y = tp__fail(TP_ESHAPE, "masked_fill_: the mask must broadcast to the tensor, not the tensor to the mask");
+        y = tp__fail(
+            TP_ESHAPE,
+            "masked_fill_: the mask must broadcast to the tensor, not the tensor to the mask");
     if (y) {
         tp__copy(x, y);
         tp__touch(x);
@@ -255,8 +275,9 @@ static bool index_copy(tp_tensor *x, int d, tp_tensor *index, tp_tensor *src) {
     want.dim[d] = ix->numel;
     char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
     if (!tp__shape_equal(&want, &have))
-        return tp_error_set(TP_ESHAPE, "index_copy_: the source is %s but must be %s", tp__shape_text(&have, ta),
-                            tp__shape_text(&want, tb)), false;
+        return tp_error_set(TP_ESHAPE, "index_copy_: the source is %s but must be %s",
+                            tp__shape_text(&have, ta), tp__shape_text(&want, tb)),
+               false;
     if (tp_shares_storage(x, src) && !(src = tp__clone(src))) return false;
     const int64_t *p = tp__ptr(ix);
     for (int64_t i = 0; i < ix->numel; i++) {
@@ -264,7 +285,9 @@ static bool index_copy(tp_tensor *x, int d, tp_tensor *index, tp_tensor *src) {
         memcpy(shape, x->shape, sizeof shape);
         shape[d] = 1;
         tp_tensor *to = tp__view(x, x->ndim, shape, x->stride, x->offset + p[i] * x->stride[d]);
-        tp_tensor *from = to ? tp__view(src, x->ndim, shape, src->stride, src->offset + i * src->stride[d]) : NULL;
+        tp_tensor *from =
+            to ? tp__view(src, x->ndim, shape, src->stride, src->offset + i * src->stride[d])
+               : NULL;
         if (!from) return false;
         tp__copy(to, from);
         tp__drop(from);
@@ -279,7 +302,9 @@ tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *index, tp_tensor *sr
     if (!tp__may_write("index_copy_", x) || !tp__axis("index_copy_", dim, x->ndim, &d)) return NULL;
     if (!x->ndim) return tp__fail(TP_EINDEX, "index_copy_: a 0-d tensor cannot be indexed");
     if (src->requires_grad && tp_grad_enabled())
-        return tp__fail(TP_EGRAD, "index_copy_: the source requires a gradient, which an in-place copy would lose");
+        return tp__fail(
+            TP_EGRAD,
+            "index_copy_: the source requires a gradient, which an in-place copy would lose");
     const tp_scope s = tp_scope_no_grad();
     const bool ok = index_copy(x, d, index, src);
     tp_scope_end(s);

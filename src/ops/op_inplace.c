@@ -14,16 +14,21 @@ static bool operands_fit(const char *what, tp_tensor *x, tp_tensor *b, tp_dtype 
     tp_shape s;
     if (!tp__may_write(what, x)) return false;
     if (b->requires_grad && tp_grad_enabled())
-        return tp_error_set(TP_EGRAD, "%s: the right side requires a gradient, which an in-place change would lose",
-                            what), false;
+        return tp_error_set(
+                   TP_EGRAD,
+                   "%s: the right side requires a gradient, which an in-place change would lose",
+                   what),
+               false;
     if (!tp__broadcast(what, &sx, &sb, &s)) return false;
     char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
     if (!tp__shape_equal(&s, &sx))
-        return tp_error_set(TP_ESHAPE, "%s: the result %s does not fit into %s", what, tp__shape_text(&s, tb),
-                            tp__shape_text(&sx, ta)), false;
+        return tp_error_set(TP_ESHAPE, "%s: the result %s does not fit into %s", what,
+                            tp__shape_text(&s, tb), tp__shape_text(&sx, ta)),
+               false;
     if (kind_of(d) > kind_of((tp_dtype)x->dtype))
-        return tp_error_set(TP_EDTYPE, "%s: the result is %s, which cannot be stored in %s", what, tp_dtype_name(d),
-                            tp_dtype_name((tp_dtype)x->dtype)), false;
+        return tp_error_set(TP_EDTYPE, "%s: the result is %s, which cannot be stored in %s", what,
+                            tp_dtype_name(d), tp_dtype_name((tp_dtype)x->dtype)),
+               false;
     return true;
 }
 
@@ -37,8 +42,10 @@ static tp_tensor *in_place(const char *what, tp__pw_op op, tp_tensor *x, tp_tens
     tp_tensor *y = direct ? tp__to(b, d) : tp__pw(op, x, b);
     if (y) {
         const tp_shape shape = tp__shape(x);
-        if (direct) tp__iterate(tp__pw_forward(op, d), &shape, (tp_tensor *[]){x, x, y}, 3, 0, 0);
-        else tp__copy(x, y);
+        if (direct)
+            tp__iterate(tp__pw_forward(op, d), &shape, (tp_tensor *[]){x, x, y}, 3, 0, 0);
+        else
+            tp__copy(x, y);
         tp__touch(x);
     }
     tp_scope_end(s);

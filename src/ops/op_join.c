@@ -30,8 +30,10 @@ static bool cat_shape(const tp__call *c, int dim, tp_shape *out) {
         if (!tp__shape_equal(&s, out)) {
             const tp_shape a = tp__shape(first), b = tp__shape(x);
             char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
-            tp_error_set(TP_ESHAPE, "cat: sizes may differ in dim %d only, but tensor 0 is %s and tensor %d is %s", dim,
-                         tp__shape_text(&a, ta), i, tp__shape_text(&b, tb));
+            tp_error_set(
+                TP_ESHAPE,
+                "cat: sizes may differ in dim %d only, but tensor 0 is %s and tensor %d is %s", dim,
+                tp__shape_text(&a, ta), i, tp__shape_text(&b, tb));
             return false;
         }
         out->dim[dim] = joined + size;
@@ -63,7 +65,8 @@ static tp_tensor *cat_backward(const tp__call *c, tp_tensor *g, int i) {
         if (!is_nothing(c->in[k])) at += c->in[k]->shape[dim];
     return window(g, dim, at, c->in[i]->shape[dim]);
 }
-static const tp__op op_cat = {.name = "cat", .grad_fn = "CatBackward0", .forward = cat_forward, .backward = cat_backward};
+static const tp__op op_cat = {
+    .name = "cat", .grad_fn = "CatBackward0", .forward = cat_forward, .backward = cat_backward};
 
 static tp_tensor *stack_forward(tp__call *c) {
     const int dim = (int)c->u.v.n[0];
@@ -75,12 +78,14 @@ static tp_tensor *stack_forward(tp__call *c) {
         const tp_shape here = tp__shape(c->in[i]);
         char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
         if (!tp__shape_equal(&each, &here))
-            return tp__fail(TP_ESHAPE, "stack: tensor 0 is %s but tensor %d is %s; all must be equal",
+            return tp__fail(TP_ESHAPE,
+                            "stack: tensor 0 is %s but tensor %d is %s; all must be equal",
                             tp__shape_text(&each, ta), i, tp__shape_text(&here, tb));
         tp_tensor *w = window(y, dim, i, 1);
         if (!w) return NULL;
         memmove(w->shape + dim, w->shape + dim + 1, (size_t)(s.ndim - dim - 1) * sizeof *w->shape);
-        memmove(w->stride + dim, w->stride + dim + 1, (size_t)(s.ndim - dim - 1) * sizeof *w->stride);
+        memmove(w->stride + dim, w->stride + dim + 1,
+                (size_t)(s.ndim - dim - 1) * sizeof *w->stride);
         w->ndim--;
         tp__copy(w, c->in[i]);
         tp__drop(w);
@@ -93,19 +98,24 @@ static tp_tensor *stack_backward(const tp__call *c, tp_tensor *g, int i) {
     tp_tensor *w = window(g, dim, i, 1);
     return w ? tp__reshaped(w, &s) : NULL;
 }
-static const tp__op op_stack = {.name = "stack", .grad_fn = "StackBackward0", .forward = stack_forward,
+static const tp__op op_stack = {.name = "stack",
+                                .grad_fn = "StackBackward0",
+                                .forward = stack_forward,
                                 .backward = stack_backward};
 
 static tp_tensor *join(const tp__op *op, tp_tensor *const *x, int64_t n, int dim, int extra) {
     if (!x) return tp__error_null(op->name), NULL;
-    if (n < 1 || n > INT32_MAX) return tp__fail(TP_EVALUE, "%s: a list of %" PRId64 " tensors", op->name, n);
+    if (n < 1 || n > INT32_MAX)
+        return tp__fail(TP_EVALUE, "%s: a list of %" PRId64 " tensors", op->name, n);
     int d, ndim = 1;
     for (int64_t i = 0; i < n; i++) {
         if (!x[i]) return tp__error_null(op->name), NULL;
         if (extra || !is_nothing(x[i])) ndim = x[i]->ndim;
-        if (!ndim && !extra) return tp__fail(TP_ESHAPE, "cat: a 0-d tensor has no axis to join along; use tp_stack");
+        if (!ndim && !extra)
+            return tp__fail(TP_ESHAPE, "cat: a 0-d tensor has no axis to join along; use tp_stack");
     }
-    if (ndim + extra > TP_MAX_DIM) return tp__fail(TP_ESHAPE, "%s: the result has more than %d dims", op->name, TP_MAX_DIM);
+    if (ndim + extra > TP_MAX_DIM)
+        return tp__fail(TP_ESHAPE, "%s: the result has more than %d dims", op->name, TP_MAX_DIM);
     if (!tp__axis(op->name, dim, ndim + extra, &d)) return NULL;
     tp__call c = {.op = op, .in = x, .nin = (int)n, .u.v.n = {d}};
     return tp__apply(&c);

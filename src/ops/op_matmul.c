@@ -1,10 +1,11 @@
 /* op_matmul.c -- matrix products: matmul with batches, and linear with its bias fused.
  *
- * Operands become [..., M, K] and [..., K, N] views (a 1-d operand gains an axis of size 1), transposes
- * are strides, and the kernel takes any strides: nothing is copied but what has no usable layout. */
+ * Operands become [..., M, K] and [..., K, N] views (a 1-d operand gains an axis of size 1),
+ * transposes are strides, and the kernel takes any strides: nothing is copied but what has no
+ * usable layout. */
 #include "ops/ops.h"
 
-/* ---- running the kernel over batches -------------------------------------------------------------- */
+/* ---- running the kernel over batches --------------------------------------------------------- */
 
 typedef struct product {
     tp_tensor *a, *b, *c; /* [..., M, K], [..., K, N], [..., M, N] dense */
@@ -20,7 +21,8 @@ static bool run_gemm(tp__gemm *g) {
     return true;
 }
 
-/* One kernel call for each index of the batch axes but the last, which is the kernel's own batch. */
+/* One kernel call for each index of the batch axes but the last, which is the kernel's own
+ * batch. */
 static bool run(const product *p) {
     const tp_tensor *a = p->a, *b = p->b, *c = p->c;
     const int nd = c->ndim, lead = nd - 2, m = nd - 2, n = nd - 1;
@@ -32,9 +34,17 @@ static bool run(const product *p) {
     full.dim[n] = c->shape[n];
     tp__broadcast_strides(b, &full, sb);
     const int64_t es = tp_dtype_size((tp_dtype)c->dtype);
-    tp__gemm g = {.dtype = (tp_dtype)c->dtype, .M = c->shape[m], .N = c->shape[n], .K = full.dim[m],
-                  .batch = lead ? c->shape[lead - 1] : 1, .a_row = sa[m], .a_col = sa[n], .b_row = sb[m], .b_col = sb[n],
-                  .c_row = c->shape[n], .bias = p->bias ? tp__ptr(p->bias) : NULL};
+    tp__gemm g = {.dtype = (tp_dtype)c->dtype,
+                  .M = c->shape[m],
+                  .N = c->shape[n],
+                  .K = full.dim[m],
+                  .batch = lead ? c->shape[lead - 1] : 1,
+                  .a_row = sa[m],
+                  .a_col = sa[n],
+                  .b_row = sb[m],
+                  .b_col = sb[n],
+                  .c_row = c->shape[n],
+                  .bias = p->bias ? tp__ptr(p->bias) : NULL};
     if (lead) {
         g.a_batch = sa[lead - 1];
         g.b_batch = sb[lead - 1];
@@ -87,14 +97,16 @@ static tp_tensor *transposed(const tp_tensor *x) {
     return tp__swapped(x, x->ndim - 2, x->ndim - 1);
 }
 
-/* ---- matmul ------------------------------------------------------------------------------------------ */
+/* ---- matmul ---------------------------------------------------------------------------------- */
 
-static bool one_dtype(const char *what, const char *na, const tp_tensor *a, const char *nb, const tp_tensor *b) {
+static bool one_dtype(const char *what, const char *na, const tp_tensor *a, const char *nb,
+                      const tp_tensor *b) {
     if (a->dtype == b->dtype && a->dtype != TP_BOOL) return true;
-    if (a->dtype == TP_BOOL) tp_error_set(TP_EDTYPE, "%s: not defined for bool", what);
+    if (a->dtype == TP_BOOL)
+        tp_error_set(TP_EDTYPE, "%s: not defined for bool", what);
     else
-        tp_error_set(TP_EDTYPE, "%s: %s is %s but %s is %s", what, na, tp_dtype_name((tp_dtype)a->dtype), nb,
-                     tp_dtype_name((tp_dtype)b->dtype));
+        tp_error_set(TP_EDTYPE, "%s: %s is %s but %s is %s", what, na,
+                     tp_dtype_name((tp_dtype)a->dtype), nb, tp_dtype_name((tp_dtype)b->dtype));
     return false;
 }
 
@@ -114,7 +126,8 @@ static tp_tensor *matmul_forward(tp__call *c) {
     tp_tensor *x = c->in[0], *w = c->in[1];
     if (!one_dtype("matmul", "x", x, "w", w)) return NULL;
     if (!x->ndim || !w->ndim)
-        return tp__fail(TP_ESHAPE, "matmul: both operands need at least one axis; %s has none (use tp_mul)",
+        return tp__fail(TP_ESHAPE,
+                        "matmul: both operands need at least one axis; %s has none (use tp_mul)",
                         x->ndim ? "w" : "x");
     tp_tensor *y = multiply(with_axis(x, true), with_axis(w, false), NULL);
     if (!y || (x->ndim > 1 && w->ndim > 1)) return y;
@@ -148,7 +161,8 @@ static tp_tensor *matmul_backward(const tp__call *c, tp_tensor *g, int i) {
     tp_tensor *x = with_axis(c->in[0], true), *w = with_axis(c->in[1], false), *r;
     g = full_gradient(c, g);
     if (!x || !w || !g) return NULL;
-    if (i == 0) r = multiply(g, transposed(w), NULL);
+    if (i == 0)
+        r = multiply(g, transposed(w), NULL);
     else if (w->ndim == 2) {
         tp_tensor *rows = as_rows(x), *grows = rows ? as_rows(g) : NULL;
         r = grows ? multiply(transposed(rows), grows, NULL) : NULL;
@@ -160,8 +174,11 @@ static tp_tensor *matmul_backward(const tp__call *c, tp_tensor *g, int i) {
     s.dim[s.ndim - 1] = c->in[i]->shape[0];
     return tp__reshaped(r, &s);
 }
-static const tp__op op_matmul = {.name = "matmul", .grad_fn = "MmBackward0", .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1),
-                                 .forward = matmul_forward, .backward = matmul_backward};
+static const tp__op op_matmul = {.name = "matmul",
+                                 .grad_fn = "MmBackward0",
+                                 .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1),
+                                 .forward = matmul_forward,
+                                 .backward = matmul_backward};
 
 static const char *matmul_name(const tp_tensor *x, const tp_tensor *w) {
     if (x->ndim == 2 && w->ndim == 2) return "MmBackward0";
@@ -178,14 +195,15 @@ tp_tensor *tp_matmul(tp_tensor *x, tp_tensor *w) {
     return tp__apply_named(&c, matmul_name(x, w));
 }
 
-/* ---- linear -------------------------------------------------------------------------------------------- */
+/* ---- linear ---------------------------------------------------------------------------------- */
 
 static tp_tensor *linear_forward(tp__call *c) {
     narrow_saves(c);
     static tp__sig sig = TP__SIG("x[..., I] w[O, I] b[O]? -> [..., O]");
     tp_tensor *x = c->in[0], *w = c->in[1], *b = c->nin > 2 ? c->in[2] : NULL;
     tp_shape s;
-    if (!tp__sig_infer("linear", &sig, c->in, c->nin, &s) || !one_dtype("linear", "x", x, "w", w)) return NULL;
+    if (!tp__sig_infer("linear", &sig, c->in, c->nin, &s) || !one_dtype("linear", "x", x, "w", w))
+        return NULL;
     if (b && !one_dtype("linear", "w", w, "b", b)) return NULL;
     if (b && !(b = tp__contiguous(b))) return NULL;
     tp_tensor *rows = as_rows(x), *wt = rows ? transposed(w) : NULL, *y = multiply(rows, wt, b);
@@ -205,8 +223,10 @@ static tp_tensor *linear_backward(const tp__call *c, tp_tensor *g, int i) {
     const tp_shape s = tp__shape(c->in[0]);
     return gx && s.ndim != 2 ? tp__reshaped(gx, &s) : gx;
 }
-static const tp__op op_linear = {.name = "linear", .grad_fn = "AddmmBackward0",
-                                 .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1), .forward = linear_forward,
+static const tp__op op_linear = {.name = "linear",
+                                 .grad_fn = "AddmmBackward0",
+                                 .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1),
+                                 .forward = linear_forward,
                                  .backward = linear_backward};
 
 tp_tensor *tp_linear(tp_tensor *x, tp_tensor *w, tp_tensor *b) {
@@ -215,5 +235,7 @@ tp_tensor *tp_linear(tp_tensor *x, tp_tensor *w, tp_tensor *b) {
     const bool biased = !tp__is_none(b);
     tp__call c = {.op = &op_linear, .in = in, .nin = biased ? 3 : 2};
     const char *flat = biased ? "AddmmBackward0" : "MmBackward0";
-    return tp__apply_named(&c, x->ndim == 2 ? flat : biased ? "ViewBackward0" : "UnsafeViewBackward0");
+    return tp__apply_named(&c, x->ndim == 2 ? flat
+                               : biased     ? "ViewBackward0"
+                                            : "UnsafeViewBackward0");
 }

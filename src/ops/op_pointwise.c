@@ -6,7 +6,16 @@
 #include <ctype.h>
 #include <math.h>
 
-typedef enum kind { K_UNARY, K_UNARY_NUM, K_TEST, K_BINARY, K_BINARY_NUM, K_COMPARE, K_BITWISE, K_PARAM } kind;
+typedef enum kind {
+    K_UNARY,
+    K_UNARY_NUM,
+    K_TEST,
+    K_BINARY,
+    K_BINARY_NUM,
+    K_COMPARE,
+    K_BITWISE,
+    K_PARAM
+} kind;
 
 typedef struct row {
     kind kind;
@@ -18,14 +27,15 @@ static const row rows[TP__PW_COUNT] = {
 #define UNARY_NUM(name, fn, sv, lo, hi, y, da, doc) [TP__PW_##name] = {K_UNARY_NUM, sv, {#da}},
 #define TEST(name, y, doc) [TP__PW_##name] = {K_TEST, 0, {0}},
 #define BINARY(name, fn, sv, lo, hi, y, da, db, doc) [TP__PW_##name] = {K_BINARY, sv, {#da, #db}},
-#define BINARY_NUM(name, fn, sv, lo, hi, y, da, db, doc) [TP__PW_##name] = {K_BINARY_NUM, sv, {#da, #db}},
+#define BINARY_NUM(name, fn, sv, lo, hi, y, da, db, doc) \
+    [TP__PW_##name] = {K_BINARY_NUM, sv, {#da, #db}},
 #define COMPARE(name, y, doc) [TP__PW_##name] = {K_COMPARE, 0, {0}},
 #define BITWISE(name, y, doc) [TP__PW_##name] = {K_BITWISE, 0, {0}},
 #define PARAM(name, fn, sv, lo, hi, y, da, doc) [TP__PW_##name] = {K_PARAM, sv, {#da}},
 #include "kernels/pointwise.def"
 };
 
-/* ---- dtypes and special values ------------------------------------------------------------------- */
+/* ---- dtypes and special values --------------------------------------------------------------- */
 
 /* The dtype that an op of this kind computes in. */
 static tp_dtype compute_dtype(tp__pw_op op, tp_tensor *const *in, int n) {
@@ -53,8 +63,11 @@ static bool is_zero(int64_t v) {
 /* What has no answer in integers. */
 static bool integers_fit(tp__pw_op op, const char *name, tp_dtype d, tp_tensor *b) {
     if (op == TP__PW_pow && any_where(b, is_negative))
-        return tp_error_set(TP_EVALUE, "pow: integers to a negative integer power are no integers (make one of them "
-                            "a float)"), false;
+        return tp_error_set(
+                   TP_EVALUE,
+                   "pow: integers to a negative integer power are no integers (make one of them "
+                   "a float)"),
+               false;
     if ((op == TP__PW_remainder || op == TP__PW_floor_divide) && any_where(b, is_zero))
         return tp_error_set(TP_EVALUE, "%s: %s division by zero", name, tp_dtype_name(d)), false;
     return true;
@@ -72,9 +85,10 @@ static void clip_params(tp_dtype d, double *p, double *q) {
     *q = fmin(fmax(*q, lo), hi);
 }
 
-/* ---- forward ---------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
-static tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *const *in, int n, double p, double q) {
+static tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *const *in, int n, double p,
+                          double q) {
     const kind k = rows[op].kind;
     tp_dtype d = compute_dtype(op, in, n);
     if (op == TP__PW_clamp && !tp__is_float(d) &&
@@ -110,19 +124,24 @@ static unsigned reads(tp__pw_op op, int i) {
     for (const char *p = rows[op].dx[i]; *p; p++) {
         const char *word = p;
         while (isalnum((unsigned char)*p) || *p == '_') p++;
-        if (p - word == 1) r |= *word == 'y' ? SAVE_Y : *word == 'b' ? SAVE_B : *word == 'a' || *word == 'x' ? SAVE_A : 0;
+        if (p - word == 1)
+            r |= *word == 'y'                   ? SAVE_Y
+                 : *word == 'b'                 ? SAVE_B
+                 : *word == 'a' || *word == 'x' ? SAVE_A
+                                                : 0;
         if (!*p) break;
     }
     atomic_store_explicit(&known[op][i], (uint8_t)r, memory_order_relaxed);
     return r;
 }
 
-#define SAVES(sv)                                                                                    \
-    (((sv) & SAVE_A ? TP__SAVE_IN(0) : 0) | ((sv) & SAVE_B ? TP__SAVE_IN(1) : 0) |                   \
-     ((sv) & SAVE_Y ? TP__SAVE_OUT : 0))
+#define SAVES(sv)                                                              \
+    (((sv)&SAVE_A ? TP__SAVE_IN(0) : 0) | ((sv)&SAVE_B ? TP__SAVE_IN(1) : 0) | \
+     ((sv)&SAVE_Y ? TP__SAVE_OUT : 0))
 
 static tp_tensor *pw_forward(tp__call *c) {
-    if (c->saves && c->nin == 2) { /* b * 2 saves no b: only the other operand's gradient would read it */
+    if (c->saves &&
+        c->nin == 2) { /* b * 2 saves no b: only the other operand's gradient would read it */
         unsigned needed = 0;
         for (int i = 0; i < 2; i++)
             if (c->in[i]->requires_grad) needed |= reads((tp__pw_op)c->u.v.n[0], i);
@@ -131,7 +150,7 @@ static tp_tensor *pw_forward(tp__call *c) {
     return compute(c->op->name, (tp__pw_op)c->u.v.n[0], c->in, c->nin, c->u.v.p, c->u.v.q);
 }
 
-/* ---- backward ----------------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
     const tp__pw_op op = (tp__pw_op)c->u.v.n[0];
@@ -150,11 +169,14 @@ static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
     return gx;
 }
 
-/* ---- the ops and their functions ------------------------------------------------------------------------- */
+/* ---- the ops and their functions ------------------------------------------------------------- */
 
-#define DIFFERENTIABLE(op, fn, sv)                                                                   \
-    static const tp__op op_##op = {.name = #op, .grad_fn = #fn "Backward0", .saves = SAVES(sv),      \
-                                   .forward = pw_forward, .backward = pw_backward};
+#define DIFFERENTIABLE(op, fn, sv)                             \
+    static const tp__op op_##op = {.name = #op,                \
+                                   .grad_fn = #fn "Backward0", \
+                                   .saves = SAVES(sv),         \
+                                   .forward = pw_forward,      \
+                                   .backward = pw_backward};
 #define CONSTANT(op) static const tp__op op_##op = {.name = #op, .forward = pw_forward};
 #define UNARY(name, fn, sv, lo, hi, y, da, doc) DIFFERENTIABLE(name, fn, sv)
 #define UNARY_NUM(name, fn, sv, lo, hi, y, da, doc) DIFFERENTIABLE(name, fn, sv)
@@ -190,10 +212,14 @@ static tp_tensor *apply2(const tp__op *op, tp__pw_op id, tp_tensor *a, tp_tensor
 }
 
 /* The functions. */
-#define F1(name)                                                                                     \
-    tp_tensor *tp_##name(tp_tensor *x) { return apply1(&op_##name, TP__PW_##name, x, 0, 0); }
-#define F2(name)                                                                                     \
-    tp_tensor *tp_##name(tp_tensor *a, tp_tensor *b) { return apply2(&op_##name, TP__PW_##name, a, b); }
+#define F1(name)                                           \
+    tp_tensor *tp_##name(tp_tensor *x) {                   \
+        return apply1(&op_##name, TP__PW_##name, x, 0, 0); \
+    }
+#define F2(name)                                        \
+    tp_tensor *tp_##name(tp_tensor *a, tp_tensor *b) {  \
+        return apply2(&op_##name, TP__PW_##name, a, b); \
+    }
 #define UNARY(name, ...) F1(name)
 #define UNARY_NUM(name, ...) F1(name)
 #define TEST(name, ...) F1(name)
@@ -215,24 +241,26 @@ tp_tensor *tp_elu(tp_tensor *x, double p) {
 }
 
 tp_tensor *tp__pw(tp__pw_op op, tp_tensor *a, tp_tensor *b) {
-    const bool two = rows[op].kind == K_BINARY || rows[op].kind == K_BINARY_NUM || rows[op].kind == K_COMPARE ||
-                     rows[op].kind == K_BITWISE;
+    const bool two = rows[op].kind == K_BINARY || rows[op].kind == K_BINARY_NUM ||
+                     rows[op].kind == K_COMPARE || rows[op].kind == K_BITWISE;
     if (!a || (two && !b)) return NULL;
     return compute("backward", op, (tp_tensor *[]){a, b}, two ? 2 : 1, 0, 0);
 }
 
 bool tp__need_float(const char *what, const tp_tensor *x) {
     if (tp__is_float((tp_dtype)x->dtype)) return true;
-    tp_error_set(TP_EDTYPE, "%s: wants floats, not %s (tp_to it first)", what, tp_dtype_name((tp_dtype)x->dtype));
+    tp_error_set(TP_EDTYPE, "%s: wants floats, not %s (tp_to it first)", what,
+                 tp_dtype_name((tp_dtype)x->dtype));
     return false;
 }
 
-/* ---- where ------------------------------------------------------------------------------------------------ */
+/* ---- where ----------------------------------------------------------------------------------- */
 
 static tp_tensor *choose(tp_tensor *cond, tp_tensor *a, tp_tensor *b) {
     const tp_dtype d = tp__result_type((tp_tensor *[]){a, b}, 2);
     tp_shape shape, sc = tp__shape(cond), sa = tp__shape(a), sb = tp__shape(b);
-    if (!tp__broadcast("where", &sa, &sb, &shape) || !tp__broadcast("where", &sc, &shape, &shape)) return NULL;
+    if (!tp__broadcast("where", &sa, &sb, &shape) || !tp__broadcast("where", &sc, &shape, &shape))
+        return NULL;
     tp_tensor *y = tp__new("where", &shape, d);
     tp_tensor *c = y ? tp__to(cond, TP_BOOL) : NULL;
     a = c ? tp__to(a, d) : NULL;
@@ -252,8 +280,11 @@ static tp_tensor *where_backward(const tp__call *c, tp_tensor *g, int i) {
     if (!zero) return NULL;
     return i == 1 ? choose(c->in[0], g, zero) : choose(c->in[0], zero, g);
 }
-static const tp__op op_where = {.name = "where", .grad_fn = "WhereBackward0", .saves = TP__SAVE_IN(0),
-                                .forward = where_forward, .backward = where_backward};
+static const tp__op op_where = {.name = "where",
+                                .grad_fn = "WhereBackward0",
+                                .saves = TP__SAVE_IN(0),
+                                .forward = where_forward,
+                                .backward = where_backward};
 tp_tensor *tp_where(tp_tensor *cond, tp_tensor *a, tp_tensor *b) {
     tp_tensor *in[3] = {cond, a, b};
     tp__call c = {.op = &op_where, .in = in, .nin = 3};

@@ -1,7 +1,7 @@
 /* op_random.c -- PyTorch's random tensors from its generator, draw for draw.
  *
- * Values are made in a dense buffer in row-major order and, where the target is not dense, copied, so
- * the numbers do not depend on strides. */
+ * Values are made in a dense buffer in row-major order and, where the target is not dense, copied,
+ * so the numbers do not depend on strides. */
 #include "ops/ops.h"
 #include <inttypes.h>
 #include <math.h>
@@ -34,11 +34,13 @@ static tp_tensor *filled(tp_tensor *x, filler fill, double a, double b, tp_rng *
     return x;
 }
 
-/* ---- uniform ------------------------------------------------------------------------------------- */
+/* ---- uniform --------------------------------------------------------------------------------- */
 
 static void fill_uniform(tp_rng *rng, tp_tensor *x, double a, double b) {
-    if (x->dtype == TP_FLOAT32) tp__rng_uniform_f32(rng, tp__ptr(x), x->numel, a, b);
-    else tp__rng_uniform_f64(rng, tp__ptr(x), x->numel, a, b);
+    if (x->dtype == TP_FLOAT32)
+        tp__rng_uniform_f32(rng, tp__ptr(x), x->numel, a, b);
+    else
+        tp__rng_uniform_f64(rng, tp__ptr(x), x->numel, a, b);
 }
 tp_tensor *tp_uniform_(tp_tensor *x, double a, double b, tp_rng *rng) {
     if (!fillable("uniform_", x)) return NULL;
@@ -51,7 +53,7 @@ tp_tensor *tp_rand(tp_shape shape, tp_dtype dtype, tp_rng *rng) {
     return x && tp__need_float("rand", x) ? filled(x, fill_uniform, 0, 1, rng) : NULL;
 }
 
-/* ---- normal: sixteen at a time, or, below 16, one by one in double ---------------------------------- */
+/* ---- normal: sixteen at a time, or, below 16, one by one in double --------------------------- */
 
 static void normal_f32(tp_rng *rng, float *p, int64_t n, double mean, double std) {
     tp__rng_uniform_f32(rng, p, n, 0, 1);
@@ -70,14 +72,18 @@ static void normal_f64(tp_rng *rng, double *p, int64_t n, double mean, double st
 static void fill_normal(tp_rng *rng, tp_tensor *x, double mean, double std) {
     const int64_t n = x->numel;
     if (n >= 16) {
-        if (x->dtype == TP_FLOAT32) normal_f32(rng, tp__ptr(x), n, mean, std);
-        else normal_f64(rng, tp__ptr(x), n, mean, std);
+        if (x->dtype == TP_FLOAT32)
+            normal_f32(rng, tp__ptr(x), n, mean, std);
+        else
+            normal_f64(rng, tp__ptr(x), n, mean, std);
         return;
     }
     for (int64_t i = 0; i < n; i++) {
         const double v = tp__rng_normal(rng) * std + mean;
-        if (x->dtype == TP_FLOAT32) ((float *)tp__ptr(x))[i] = (float)v;
-        else ((double *)tp__ptr(x))[i] = v;
+        if (x->dtype == TP_FLOAT32)
+            ((float *)tp__ptr(x))[i] = (float)v;
+        else
+            ((double *)tp__ptr(x))[i] = v;
     }
 }
 tp_tensor *tp_normal_(tp_tensor *x, double mean, double std, tp_rng *rng) {
@@ -90,10 +96,12 @@ tp_tensor *tp_randn(tp_shape shape, tp_dtype dtype, tp_rng *rng) {
     return x && tp__need_float("randn", x) ? filled(x, fill_normal, 0, 1, rng) : NULL;
 }
 
-/* ---- integers ------------------------------------------------------------------------------------------ */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape shape, tp_rng *rng) {
-    if (low >= high) return tp__fail(TP_EVALUE, "randint: no integers from %" PRId64 " to below %" PRId64, low, high);
+    if (low >= high)
+        return tp__fail(TP_EVALUE, "randint: no integers from %" PRId64 " to below %" PRId64, low,
+                        high);
     tp_tensor *x = tp__new("randint", &shape, TP_INT64);
     if (!x || !(rng = or_default(rng))) return NULL;
     const uint64_t range = (uint64_t)high - (uint64_t)low;
@@ -112,7 +120,7 @@ tp_tensor *tp_randperm(int64_t n, tp_rng *rng) {
     return x;
 }
 
-/* ---- bernoulli --------------------------------------------------------------------------------------------- */
+/* ---- bernoulli ------------------------------------------------------------------------------- */
 
 /* torch draws a float for float probabilities, a double for double ones and for a plain number. */
 static double coin(tp_rng *rng, tp_dtype d) {
@@ -122,8 +130,10 @@ static double coin(tp_rng *rng, tp_dtype d) {
     return (double)u;
 }
 static void set(void *p, tp_dtype d, int64_t i, bool v) {
-    if (d == TP_FLOAT32) ((float *)p)[i] = v;
-    else ((double *)p)[i] = v;
+    if (d == TP_FLOAT32)
+        ((float *)p)[i] = v;
+    else
+        ((double *)p)[i] = v;
 }
 static bool is_probability(double p) {
     if (p >= 0 && p <= 1) return true;
@@ -140,7 +150,8 @@ tp_tensor *tp_bernoulli(tp_tensor *p, tp_rng *rng) {
     if (!y || !(rng = or_default(rng))) return NULL;
     const void *prob = tp__ptr(dense);
     for (int64_t i = 0; i < y->numel; i++) {
-        const double pi = d == TP_FLOAT32 ? (double)((const float *)prob)[i] : ((const double *)prob)[i];
+        const double pi =
+            d == TP_FLOAT32 ? (double)((const float *)prob)[i] : ((const double *)prob)[i];
         if (!is_probability(pi)) return NULL;
         set(tp__ptr(y), d, i, coin(rng, d) < pi);
     }
@@ -148,13 +159,14 @@ tp_tensor *tp_bernoulli(tp_tensor *p, tp_rng *rng) {
 }
 static void fill_coins(tp_rng *rng, tp_tensor *x, double p, double unused) {
     (void)unused;
-    for (int64_t i = 0; i < x->numel; i++) set(tp__ptr(x), (tp_dtype)x->dtype, i, coin(rng, TP_FLOAT64) < p);
+    for (int64_t i = 0; i < x->numel; i++)
+        set(tp__ptr(x), (tp_dtype)x->dtype, i, coin(rng, TP_FLOAT64) < p);
 }
 tp_tensor *tp_bernoulli_(tp_tensor *x, double p, tp_rng *rng) {
     return fillable("bernoulli_", x) && is_probability(p) ? filled(x, fill_coins, p, 0, rng) : NULL;
 }
 
-/* ---- the generator's state as a tensor --------------------------------------------------------------------------- */
+/* ---- the generator's state as a tensor ------------------------------------------------------- */
 
 tp_dict *tp_rng_state(tp_rng *rng) {
     if (!(rng = or_default(rng))) return NULL;
@@ -179,13 +191,16 @@ tp_status tp_rng_set_state(tp_rng *rng, const tp_dict *state) {
     int64_t wide[TP__RNG_WORDS];
     uint32_t w[TP__RNG_WORDS];
     if (!x || x->dtype != TP_INT64 || x->numel != TP__RNG_WORDS)
-        return tp_error_set(TP_EFORMAT, "rng_set_state: no tensor 'mt19937' of %d int64", TP__RNG_WORDS);
+        return tp_error_set(TP_EFORMAT, "rng_set_state: no tensor 'mt19937' of %d int64",
+                            TP__RNG_WORDS);
     if (tp_copy_to(x, wide, TP__RNG_WORDS, TP_INT64)) return tp_error_code();
     for (int i = 0; i < TP__RNG_WORDS; i++) {
         if (wide[i] < 0 || wide[i] > UINT32_MAX)
-            return tp_error_set(TP_EFORMAT, "rng_set_state: 'mt19937' holds a number that is not one of 32 bits");
+            return tp_error_set(
+                TP_EFORMAT, "rng_set_state: 'mt19937' holds a number that is not one of 32 bits");
         w[i] = (uint32_t)wide[i];
     }
-    if (!tp__rng_set_words(rng, w)) return tp_error_set(TP_EFORMAT, "rng_set_state: not the state of a generator");
+    if (!tp__rng_set_words(rng, w))
+        return tp_error_set(TP_EFORMAT, "rng_set_state: not the state of a generator");
     return TP_OK;
 }

@@ -34,7 +34,7 @@ static tp_tensor *divided(tp_tensor *x, double n) {
     return d ? tp__pw(TP__PW_div, x, d) : NULL;
 }
 
-/* ---- sum, mean, prod -------------------------------------------------------------------------------- */
+/* ---- sum, mean, prod ------------------------------------------------------------------------- */
 
 static tp_tensor *sum_forward(tp__call *c) {
     return tp__fold("sum", TP__RED_SUM, c->in[0], axes_of(c), keeps(c));
@@ -42,7 +42,8 @@ static tp_tensor *sum_forward(tp__call *c) {
 static tp_tensor *sum_backward(const tp__call *c, tp_tensor *g, int i) {
     return tp__spread(g, c->in[i], axes_of(c));
 }
-static const tp__op op_sum = {.name = "sum", .grad_fn = "SumBackward0", .forward = sum_forward, .backward = sum_backward};
+static const tp__op op_sum = {
+    .name = "sum", .grad_fn = "SumBackward0", .forward = sum_forward, .backward = sum_backward};
 
 static tp_tensor *mean_forward(tp__call *c) {
     tp_tensor *s = tp__fold("mean", TP__RED_SUM, c->in[0], axes_of(c), keeps(c));
@@ -51,15 +52,17 @@ static tp_tensor *mean_forward(tp__call *c) {
     return y;
 }
 static tp_tensor *mean_backward(const tp__call *c, tp_tensor *g, int i) {
-    return tp__spread(divided(g, (double)tp__count_axes(c->in[i], axes_of(c))), c->in[i], axes_of(c));
+    return tp__spread(divided(g, (double)tp__count_axes(c->in[i], axes_of(c))), c->in[i],
+                      axes_of(c));
 }
-static const tp__op op_mean = {.name = "mean", .grad_fn = "MeanBackward0", .forward = mean_forward, .backward = mean_backward};
+static const tp__op op_mean = {
+    .name = "mean", .grad_fn = "MeanBackward0", .forward = mean_forward, .backward = mean_backward};
 
 static tp_tensor *prod_forward(tp__call *c) {
     return tp__fold("prod", TP__RED_PROD, c->in[0], axes_of(c), keeps(c));
 }
-/* d prod / d x[i] is the product of the others: prod / x[i], but where there is a zero in the group. Then
- * the zeros are made ones: only a group's single zero has a gradient. */
+/* d prod / d x[i] is the product of the others: prod / x[i], but where there is a zero in the
+ * group. Then the zeros are made ones: only a group's single zero has a gradient. */
 static tp_tensor *prod_backward(const tp__call *c, tp_tensor *g, int i) {
     tp_tensor *x = c->in[i];
     const uint32_t axes = axes_of(c);
@@ -68,16 +71,22 @@ static tp_tensor *prod_backward(const tp__call *c, tp_tensor *g, int i) {
     tp_tensor *is0 = zero ? tp__to(tp__pw(TP__PW_eq, x, zero), d) : NULL;
     tp_tensor *filled = is0 && one ? tp__pw(TP__PW_add, x, is0) : NULL; /* zeros are ones now */
     tp_tensor *zeros = filled ? tp__fold("prod", TP__RED_SUM, is0, axes, true) : NULL;
-    tp_tensor *others = zeros ? tp__pw(TP__PW_div, tp__fold("prod", TP__RED_PROD, filled, axes, true), filled) : NULL;
+    tp_tensor *others =
+        zeros ? tp__pw(TP__PW_div, tp__fold("prod", TP__RED_PROD, filled, axes, true), filled)
+              : NULL;
     if (!others) return NULL;
     tp_tensor *left = tp__pw(TP__PW_sub, zeros, is0); /* zeros among the others */
     tp_tensor *alive = left ? tp__to(tp__pw(TP__PW_eq, left, zero), d) : NULL;
     return tp__pw(TP__PW_mul, tp__pw(TP__PW_mul, others, alive), tp__spread(g, x, axes));
 }
-static const tp__op op_prod = {.name = "prod", .grad_fn = "ProdBackward0", .saves = TP__SAVE_IN(0),
-                               .forward = prod_forward, .backward = prod_backward};
+static const tp__op op_prod = {.name = "prod",
+                               .grad_fn = "ProdBackward0",
+                               .saves = TP__SAVE_IN(0),
+                               .forward = prod_forward,
+                               .backward = prod_backward};
 
-static tp_tensor *over(const tp__op *op, tp_tensor *x, tp_dims dims, int flags, const char *grad_fn) {
+static tp_tensor *over(const tp__op *op, tp_tensor *x, tp_dims dims, int flags,
+                       const char *grad_fn) {
     if (!x) return tp__error_null(op->name), NULL;
     uint32_t axes;
     if (!tp__axes(op->name, dims, x->ndim, &axes)) return NULL;
@@ -110,10 +119,11 @@ tp_tensor *tp_prod_dim(tp_tensor *x, int dim, int flags) {
     return over(&op_prod, x, TP_DIMS(dim), flags, "ProdBackward1");
 }
 
-/* ---- var, std ---------------------------------------------------------------------------------------- */
+/* ---- var, std -------------------------------------------------------------------------------- */
 
 static double degrees(const tp__call *c) {
-    const double n = (double)tp__count_axes(c->in[0], axes_of(c)) - (c->u.v.n[1] & TP_BIASED ? 0 : 1);
+    const double n =
+        (double)tp__count_axes(c->in[0], axes_of(c)) - (c->u.v.n[1] & TP_BIASED ? 0 : 1);
     return n > 0 ? n : 0;
 }
 static tp_tensor *var_forward(tp__call *c) {
@@ -125,16 +135,24 @@ static tp_tensor *var_forward(tp__call *c) {
 static tp_tensor *var_backward(const tp__call *c, tp_tensor *g, int i) {
     tp_tensor *x = c->in[i];
     const uint32_t axes = axes_of(c);
-    tp_tensor *m = divided(tp__fold("var", TP__RED_SUM, x, axes, true), (double)tp__count_axes(x, axes));
+    tp_tensor *m =
+        divided(tp__fold("var", TP__RED_SUM, x, axes, true), (double)tp__count_axes(x, axes));
     tp_tensor *centred = m ? tp__pw(TP__PW_sub, x, m) : NULL;
     if (!centred) return NULL;
     if (c->u.v.n[2]) g = tp__pw(TP__PW_div, g, c->out);
-    return tp__pw(TP__PW_mul, centred, tp__spread(divided(g, degrees(c) / (c->u.v.n[2] ? 1 : 2)), x, axes));
+    return tp__pw(TP__PW_mul, centred,
+                  tp__spread(divided(g, degrees(c) / (c->u.v.n[2] ? 1 : 2)), x, axes));
 }
-static const tp__op op_var = {.name = "var", .grad_fn = "VarBackward0", .saves = TP__SAVE_IN(0),
-                              .forward = var_forward, .backward = var_backward};
-static const tp__op op_std = {.name = "std", .grad_fn = "StdBackward0", .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
-                              .forward = var_forward, .backward = var_backward};
+static const tp__op op_var = {.name = "var",
+                              .grad_fn = "VarBackward0",
+                              .saves = TP__SAVE_IN(0),
+                              .forward = var_forward,
+                              .backward = var_backward};
+static const tp__op op_std = {.name = "std",
+                              .grad_fn = "StdBackward0",
+                              .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
+                              .forward = var_forward,
+                              .backward = var_backward};
 
 static tp_tensor *spread_of(const tp__op *op, tp_tensor *x, tp_dims dims, int flags) {
     if (!x) return tp__error_null(op->name), NULL;
@@ -157,7 +175,7 @@ tp_tensor *tp_std_dim(tp_tensor *x, tp_dims dims, int flags) {
     return spread_of(&op_std, x, dims, flags);
 }
 
-/* ---- max, min ------------------------------------------------------------------------------------------ */
+/* ---- max, min -------------------------------------------------------------------------------- */
 
 static bool nothing_to_find(const char *what, const tp_tensor *x, uint32_t axes) {
     if (tp__count_axes(x, axes)) return false;
@@ -168,7 +186,8 @@ static bool nothing_to_find(const char *what, const tp_tensor *x, uint32_t axes)
 /* Over everything: equals share the gradient evenly. */
 static tp_tensor *extreme_forward(tp__call *c) {
     if (nothing_to_find(c->op->name, c->in[0], axes_of(c))) return NULL;
-    return tp__fold(c->op->name, c->u.v.n[2] ? TP__RED_MIN : TP__RED_MAX, c->in[0], axes_of(c), keeps(c));
+    return tp__fold(c->op->name, c->u.v.n[2] ? TP__RED_MIN : TP__RED_MAX, c->in[0], axes_of(c),
+                    keeps(c));
 }
 static tp_tensor *extreme_backward(const tp__call *c, tp_tensor *g, int i) {
     tp_tensor *x = c->in[i], *eq = tp__pw(TP__PW_eq, x, c->out);
@@ -176,10 +195,16 @@ static tp_tensor *extreme_backward(const tp__call *c, tp_tensor *g, int i) {
     tp_tensor *count = hit ? tp__fold("max", TP__RED_SUM, hit, every_axis(x), false) : NULL;
     return count ? tp__pw(TP__PW_mul, hit, tp__pw(TP__PW_div, g, count)) : NULL;
 }
-static const tp__op op_max = {.name = "max", .grad_fn = "MaxBackward1", .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
-                              .forward = extreme_forward, .backward = extreme_backward};
-static const tp__op op_min = {.name = "min", .grad_fn = "MinBackward1", .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
-                              .forward = extreme_forward, .backward = extreme_backward};
+static const tp__op op_max = {.name = "max",
+                              .grad_fn = "MaxBackward1",
+                              .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
+                              .forward = extreme_forward,
+                              .backward = extreme_backward};
+static const tp__op op_min = {.name = "min",
+                              .grad_fn = "MinBackward1",
+                              .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
+                              .forward = extreme_forward,
+                              .backward = extreme_backward};
 
 static tp_tensor *extreme(const tp__op *op, tp_tensor *x) {
     if (!x) return tp__error_null(op->name), NULL;
@@ -194,12 +219,13 @@ tp_tensor *tp_min(tp_tensor *x) {
     return extreme(&op_min, x);
 }
 
-/* Along one axis: the values at the indices of the first extremes. n[3] is the axis. extra[0]: indices
- * with the axis kept. */
+/* Along one axis: the values at the indices of the first extremes. n[3] is the axis. extra[0]:
+ * indices with the axis kept. */
 static tp_tensor *extreme_dim_forward(tp__call *c) {
     const bool least = c->u.v.n[2];
     if (nothing_to_find(c->op->name, c->in[0], axes_of(c))) return NULL;
-    c->extra[0] = tp__fold(c->op->name, least ? TP__RED_ARGMIN : TP__RED_ARGMAX, c->in[0], axes_of(c), true);
+    c->extra[0] =
+        tp__fold(c->op->name, least ? TP__RED_ARGMIN : TP__RED_ARGMAX, c->in[0], axes_of(c), true);
     if (!c->extra[0]) return NULL;
     return tp__fold(c->op->name, least ? TP__RED_MIN : TP__RED_MAX, c->in[0], axes_of(c), keeps(c));
 }
@@ -219,12 +245,17 @@ static tp_tensor *extreme_dim_backward(const tp__call *c, tp_tensor *g, int i) {
     }
     return gx;
 }
-static const tp__op op_max_dim = {.name = "max", .grad_fn = "MaxBackward0", .forward = extreme_dim_forward,
+static const tp__op op_max_dim = {.name = "max",
+                                  .grad_fn = "MaxBackward0",
+                                  .forward = extreme_dim_forward,
                                   .backward = extreme_dim_backward};
-static const tp__op op_min_dim = {.name = "min", .grad_fn = "MinBackward0", .forward = extreme_dim_forward,
+static const tp__op op_min_dim = {.name = "min",
+                                  .grad_fn = "MinBackward0",
+                                  .forward = extreme_dim_forward,
                                   .backward = extreme_dim_backward};
 
-static tp_tensor *extreme_dim(const tp__op *op, tp_tensor *x, int dim, int flags, tp_tensor **index) {
+static tp_tensor *extreme_dim(const tp__op *op, tp_tensor *x, int dim, int flags,
+                              tp_tensor **index) {
     if (!x) return tp__error_null(op->name), NULL;
     int d;
     if (!tp__axis(op->name, dim, x->ndim, &d)) return NULL;
@@ -244,7 +275,7 @@ tp_tensor *tp_min_dim(tp_tensor *x, int dim, int flags, tp_tensor **index) {
     return extreme_dim(&op_min_dim, x, dim, flags, index);
 }
 
-/* ---- argmax, argmin, any, all: no gradient ------------------------------------------------------------------ */
+/* ---- argmax, argmin, any, all: no gradient --------------------------------------------------- */
 
 static tp_tensor *constant_forward(tp__call *c) {
     const tp__red_op op = (tp__red_op)c->u.v.n[2];
@@ -257,7 +288,8 @@ static const tp__op op_argmin = {.name = "argmin", .forward = constant_forward};
 static const tp__op op_any = {.name = "any", .forward = constant_forward};
 static const tp__op op_all = {.name = "all", .forward = constant_forward};
 
-static tp_tensor *constant(const tp__op *op, tp__red_op red, tp_tensor *x, bool all, int dim, int flags) {
+static tp_tensor *constant(const tp__op *op, tp__red_op red, tp_tensor *x, bool all, int dim,
+                           int flags) {
     if (!x) return tp__error_null(op->name), NULL;
     int d = 0;
     if (!all && !tp__axis(op->name, dim, x->ndim, &d)) return NULL;
@@ -265,10 +297,12 @@ static tp_tensor *constant(const tp__op *op, tp__red_op red, tp_tensor *x, bool 
     c.u.v.n[2] = red;
     return tp__apply(&c);
 }
-#define CONSTANT(name, red)                                                                          \
-    tp_tensor *tp_##name(tp_tensor *x) { return constant(&op_##name, red, x, true, 0, 0); }          \
-    tp_tensor *tp_##name##_dim(tp_tensor *x, int dim, int flags) {                                   \
-        return constant(&op_##name, red, x, false, dim, flags);                                      \
+#define CONSTANT(name, red)                                        \
+    tp_tensor *tp_##name(tp_tensor *x) {                           \
+        return constant(&op_##name, red, x, true, 0, 0);           \
+    }                                                              \
+    tp_tensor *tp_##name##_dim(tp_tensor *x, int dim, int flags) { \
+        return constant(&op_##name, red, x, false, dim, flags);    \
     }
 CONSTANT(argmax, TP__RED_ARGMAX)
 CONSTANT(argmin, TP__RED_ARGMIN)

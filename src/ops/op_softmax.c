@@ -1,4 +1,5 @@
-/* op_softmax.c -- softmax and log_softmax along any axis: the axis is brought last, rows are the kernel's. */
+/* op_softmax.c -- softmax and log_softmax along any axis: the axis is brought last, rows are the
+ * kernel's. */
 #include "ops/ops.h"
 
 typedef void (*rows_fn)(tp_dtype, const void *, void *, int64_t, int64_t);
@@ -27,24 +28,33 @@ static tp_tensor *softmax_forward(tp__call *c) {
     tp_tensor *x = axis_last(c->in[0], d), *y = x ? like(x) : NULL;
     if (!y) return NULL;
     const int64_t n = row_length(x);
-    if (x->numel) (c->u.v.n[1] ? tp__log_softmax : tp__softmax)((tp_dtype)x->dtype, tp__ptr(x), tp__ptr(y), x->numel / n, n);
+    if (x->numel)
+        (c->u.v.n[1] ? tp__log_softmax : tp__softmax)((tp_dtype)x->dtype, tp__ptr(x), tp__ptr(y),
+                                                      x->numel / n, n);
     return result(y, d);
 }
 static tp_tensor *softmax_backward(const tp__call *c, tp_tensor *g, int i) {
     (void)i;
     const int d = (int)c->u.v.n[0];
-    tp_tensor *y = axis_last(c->out, d), *gl = y ? axis_last(g, d) : NULL, *gx = gl ? like(gl) : NULL;
+    tp_tensor *y = axis_last(c->out, d), *gl = y ? axis_last(g, d) : NULL,
+              *gx = gl ? like(gl) : NULL;
     if (!gx) return NULL;
     const int64_t n = row_length(y);
     if (y->numel)
-        (c->u.v.n[1] ? tp__log_softmax_backward : tp__softmax_backward)((tp_dtype)y->dtype, tp__ptr(y), tp__ptr(gl),
-                                                                        tp__ptr(gx), y->numel / n, n);
+        (c->u.v.n[1] ? tp__log_softmax_backward : tp__softmax_backward)(
+            (tp_dtype)y->dtype, tp__ptr(y), tp__ptr(gl), tp__ptr(gx), y->numel / n, n);
     return result(gx, d);
 }
-static const tp__op op_softmax = {.name = "softmax", .grad_fn = "SoftmaxBackward0", .saves = TP__SAVE_OUT,
-                                  .forward = softmax_forward, .backward = softmax_backward};
-static const tp__op op_log_softmax = {.name = "log_softmax", .grad_fn = "LogSoftmaxBackward0", .saves = TP__SAVE_OUT,
-                                      .forward = softmax_forward, .backward = softmax_backward};
+static const tp__op op_softmax = {.name = "softmax",
+                                  .grad_fn = "SoftmaxBackward0",
+                                  .saves = TP__SAVE_OUT,
+                                  .forward = softmax_forward,
+                                  .backward = softmax_backward};
+static const tp__op op_log_softmax = {.name = "log_softmax",
+                                      .grad_fn = "LogSoftmaxBackward0",
+                                      .saves = TP__SAVE_OUT,
+                                      .forward = softmax_forward,
+                                      .backward = softmax_backward};
 
 static tp_tensor *apply(const tp__op *op, tp_tensor *x, int dim) {
     if (!x) return tp__error_null(op->name), NULL;

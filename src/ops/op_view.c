@@ -1,7 +1,7 @@
 /* op_view.c -- views: other geometry on the same storage; and copies that only move data.
  *
- * Forward makes a handle; backward undoes the geometry on the gradient. Where an axis was cut (slice,
- * select), the gradient is laid into zeros. */
+ * Forward makes a handle; backward undoes the geometry on the gradient. Where an axis was cut
+ * (slice, select), the gradient is laid into zeros. */
 #include "ops/ops.h"
 #include <inttypes.h>
 
@@ -28,7 +28,7 @@ tp_tensor *tp__reshaped(tp_tensor *x, const tp_shape *shape) {
     return tp__view(x, shape->ndim, shape->dim, stride, x->offset);
 }
 
-/* ---- other shapes ------------------------------------------------------------------------------------ */
+/* ---- other shapes ---------------------------------------------------------------------------- */
 
 static tp_tensor *shaped_forward(tp__call *c) {
     const tp_shape s = shape_from(c);
@@ -39,8 +39,11 @@ static tp_tensor *shaped_backward(const tp__call *c, tp_tensor *g, int i) {
     const tp_shape s = tp__shape(c->in[0]);
     return tp__reshaped(g, &s);
 }
-#define SHAPED(id, text, fn)                                                                         \
-    static const tp__op id = {.name = text, .grad_fn = fn, .is_view = true, .forward = shaped_forward, \
+#define SHAPED(id, text, fn)                             \
+    static const tp__op id = {.name = text,              \
+                              .grad_fn = fn,             \
+                              .is_view = true,           \
+                              .forward = shaped_forward, \
                               .backward = shaped_backward};
 SHAPED(op_view, "view", "ViewBackward0")
 SHAPED(op_reshape, "reshape", "ReshapeAliasBackward0")
@@ -61,26 +64,32 @@ tp_tensor *tp_view(tp_tensor *x, tp_shape shape) {
     int64_t stride[TP_MAX_DIM];
     if (!tp__infer_shape("view", &shape, x->numel)) return NULL;
     if (!tp__view_strides(x, &shape, stride))
-        return tp__fail(TP_ESHAPE, "view: this tensor is not laid out so that it can be viewed in that shape without a "
-                        "copy (a transposed or sliced one?); use tp_reshape");
+        return tp__fail(
+            TP_ESHAPE,
+            "view: this tensor is not laid out so that it can be viewed in that shape without a "
+            "copy (a transposed or sliced one?); use tp_reshape");
     return apply_shape(&op_view, x, &shape);
 }
 tp_tensor *tp_reshape(tp_tensor *x, tp_shape shape) {
     if (!x) return tp__error_null("reshape"), NULL;
     int64_t stride[TP_MAX_DIM];
     if (!tp__infer_shape("reshape", &shape, x->numel)) return NULL;
-    return apply_shape(tp__view_strides(x, &shape, stride) ? &op_reshape : &op_reshape_copy, x, &shape);
+    return apply_shape(tp__view_strides(x, &shape, stride) ? &op_reshape : &op_reshape_copy, x,
+                       &shape);
 }
 tp_tensor *tp_flatten(tp_tensor *x, int start_dim, int end_dim) {
     if (!x) return tp__error_null("flatten"), NULL;
     int a, b;
-    if (!tp__axis("flatten", start_dim, x->ndim, &a) || !tp__axis("flatten", end_dim, x->ndim, &b)) return NULL;
+    if (!tp__axis("flatten", start_dim, x->ndim, &a) || !tp__axis("flatten", end_dim, x->ndim, &b))
+        return NULL;
     if (a > b) return tp__fail(TP_EVALUE, "flatten: dim %d comes after dim %d", start_dim, end_dim);
     tp_shape s = {0};
     int64_t run = 1;
     for (int d = 0; d < x->ndim; d++) {
-        if (d < a || d > b) s.dim[s.ndim++] = x->shape[d];
-        else run *= x->shape[d];
+        if (d < a || d > b)
+            s.dim[s.ndim++] = x->shape[d];
+        else
+            run *= x->shape[d];
         if (d == b) s.dim[s.ndim++] = run;
     }
     if (!x->ndim) s = TP_SHAPE(1);
@@ -105,7 +114,8 @@ tp_tensor *tp_squeeze_dim(tp_tensor *x, int dim) {
 tp_tensor *tp_unsqueeze(tp_tensor *x, int dim) {
     if (!x) return tp__error_null("unsqueeze"), NULL;
     int k;
-    if (x->ndim == TP_MAX_DIM) return tp__fail(TP_ESHAPE, "unsqueeze: the tensor has %d dims already", TP_MAX_DIM);
+    if (x->ndim == TP_MAX_DIM)
+        return tp__fail(TP_ESHAPE, "unsqueeze: the tensor has %d dims already", TP_MAX_DIM);
     if (!tp__axis("unsqueeze", dim, x->ndim + 1, &k)) return NULL;
     tp_shape s = tp__shape(x);
     memmove(s.dim + k + 1, s.dim + k, (size_t)(s.ndim - k) * sizeof *s.dim);
@@ -114,7 +124,7 @@ tp_tensor *tp_unsqueeze(tp_tensor *x, int dim) {
     return apply_shape(&op_unsqueeze, x, &s);
 }
 
-/* ---- other orders of axes ------------------------------------------------------------------------------ */
+/* ---- other orders of axes -------------------------------------------------------------------- */
 
 static tp_tensor *permuted(const tp_tensor *x, const int64_t *order, bool inverse) {
     int64_t shape[TP_MAX_DIM], stride[TP_MAX_DIM];
@@ -137,8 +147,11 @@ static tp_tensor *permute_backward(const tp__call *c, tp_tensor *g, int i) {
     (void)i;
     return permuted(g, c->u.v.n, true);
 }
-static const tp__op op_permute = {.name = "permute", .grad_fn = "PermuteBackward0", .is_view = true,
-                                  .forward = permute_forward, .backward = permute_backward};
+static const tp__op op_permute = {.name = "permute",
+                                  .grad_fn = "PermuteBackward0",
+                                  .is_view = true,
+                                  .forward = permute_forward,
+                                  .backward = permute_backward};
 
 static tp_tensor *apply_order(tp_tensor *x, const int *order, const char *grad_fn) {
     tp__call c = call1(&op_permute, &x);
@@ -158,7 +171,8 @@ tp_tensor *tp_permute(tp_tensor *x, tp_dims dims) {
 tp_tensor *tp_transpose(tp_tensor *x, int dim0, int dim1) {
     if (!x) return tp__error_null("transpose"), NULL;
     int a, b, order[TP_MAX_DIM];
-    if (!tp__axis("transpose", dim0, x->ndim, &a) || !tp__axis("transpose", dim1, x->ndim, &b)) return NULL;
+    if (!tp__axis("transpose", dim0, x->ndim, &a) || !tp__axis("transpose", dim1, x->ndim, &b))
+        return NULL;
     for (int d = 0; d < x->ndim; d++) order[d] = d == a ? b : d == b ? a : d;
     return apply_order(x, order, "TransposeBackward0");
 }
@@ -169,7 +183,7 @@ tp_tensor *tp_T(tp_tensor *x) {
     return apply_order(x, order, "PermuteBackward0");
 }
 
-/* ---- expand ---------------------------------------------------------------------------------------------- */
+/* ---- expand ---------------------------------------------------------------------------------- */
 
 static tp_tensor *expand_forward(tp__call *c) {
     const tp_shape s = shape_from(c);
@@ -182,8 +196,11 @@ static tp_tensor *expand_backward(const tp__call *c, tp_tensor *g, int i) {
     (void)i;
     return g; /* the tape sums it down */
 }
-static const tp__op op_expand = {.name = "expand", .grad_fn = "ExpandBackward0", .is_view = true,
-                                 .forward = expand_forward, .backward = expand_backward};
+static const tp__op op_expand = {.name = "expand",
+                                 .grad_fn = "ExpandBackward0",
+                                 .is_view = true,
+                                 .forward = expand_forward,
+                                 .backward = expand_backward};
 
 tp_tensor *tp_expand(tp_tensor *x, tp_shape shape) {
     if (!x) return tp__error_null("expand"), NULL;
@@ -194,15 +211,18 @@ tp_tensor *tp_expand(tp_tensor *x, tp_shape shape) {
     tp_shape s = shape;
     for (int d = 0; d < shape.ndim && fits; d++) {
         if (d >= lead && s.dim[d] == -1) s.dim[d] = x->shape[d - lead];
-        fits = s.dim[d] >= 0 && (d < lead || x->shape[d - lead] == 1 || x->shape[d - lead] == s.dim[d]);
+        fits = s.dim[d] >= 0 &&
+               (d < lead || x->shape[d - lead] == 1 || x->shape[d - lead] == s.dim[d]);
     }
     if (!fits)
-        return tp__fail(TP_ESHAPE, "expand: %s does not expand to %s; only sizes of 1 and new leading dims grow",
-                        tp__shape_text(&have, ta), tp__shape_text(&shape, tb));
+        return tp__fail(
+            TP_ESHAPE,
+            "expand: %s does not expand to %s; only sizes of 1 and new leading dims grow",
+            tp__shape_text(&have, ta), tp__shape_text(&shape, tb));
     return apply_shape(&op_expand, x, &s);
 }
 
-/* ---- cutting ------------------------------------------------------------------------------------------------ */
+/* ---- cutting --------------------------------------------------------------------------------- */
 
 /* n: dim, start, step, count; count -1 is a select. */
 static tp_tensor *cut(const tp_tensor *x, const int64_t *n) {
@@ -229,10 +249,16 @@ static tp_tensor *cut_backward(const tp__call *c, tp_tensor *g, int i) {
     tp__drop(place);
     return gx;
 }
-static const tp__op op_slice = {.name = "slice", .grad_fn = "SliceBackward0", .is_view = true,
-                                .forward = cut_forward, .backward = cut_backward};
-static const tp__op op_select = {.name = "select", .grad_fn = "SelectBackward0", .is_view = true,
-                                 .forward = cut_forward, .backward = cut_backward};
+static const tp__op op_slice = {.name = "slice",
+                                .grad_fn = "SliceBackward0",
+                                .is_view = true,
+                                .forward = cut_forward,
+                                .backward = cut_backward};
+static const tp__op op_select = {.name = "select",
+                                 .grad_fn = "SelectBackward0",
+                                 .is_view = true,
+                                 .forward = cut_forward,
+                                 .backward = cut_backward};
 
 static tp_tensor *apply_slice(tp_tensor *x, int dim, const tp__ix *ix) {
     int d;
@@ -247,18 +273,21 @@ static tp_tensor *apply_slice(tp_tensor *x, int dim, const tp__ix *ix) {
 }
 tp_tensor *tp_slice(tp_tensor *x, int dim, int64_t start, int64_t stop, int64_t step) {
     if (!x) return tp__error_null("slice"), NULL;
-    const tp__ix ix = {.start = start, .stop = stop, .step = step, .has_start = true, .has_stop = true};
+    const tp__ix ix = {
+        .start = start, .stop = stop, .step = step, .has_start = true, .has_stop = true};
     return apply_slice(x, dim, &ix);
 }
 
-static tp_tensor *apply_select(const char *what, tp_tensor *x, int dim, int64_t index, const char *grad_fn) {
+static tp_tensor *apply_select(const char *what, tp_tensor *x, int dim, int64_t index,
+                               const char *grad_fn) {
     int d;
     if (!x->ndim) return tp__fail(TP_EINDEX, "%s: a 0-d tensor cannot be indexed", what);
     if (!tp__axis(what, dim, x->ndim, &d)) return NULL;
     const int64_t size = x->shape[d];
     if (index < -size || index >= size)
-        return tp__fail(TP_EINDEX, "%s: index %" PRId64 " is out of range for dim %d of size %" PRId64, what, index, d,
-                        size);
+        return tp__fail(TP_EINDEX,
+                        "%s: index %" PRId64 " is out of range for dim %d of size %" PRId64, what,
+                        index, d, size);
     tp__call c = call1(&op_select, &x);
     memcpy(c.u.v.n, (int64_t[4]){d, index < 0 ? index + size : index, 1, -1}, 4 * sizeof(int64_t));
     return tp__apply_named(&c, grad_fn);
@@ -273,8 +302,10 @@ int64_t tp_unbind(tp_tensor *x, int dim, tp_tensor **out, int64_t n) {
     if (!x->ndim) return tp_error_set(TP_EINDEX, "unbind: a 0-d tensor has no axis to unbind"), -1;
     if (!tp__axis("unbind", dim, x->ndim, &d)) return -1;
     if (n != x->shape[d])
-        return tp_error_set(TP_ESHAPE, "unbind: room for %" PRId64 " tensors, but dim %d has %" PRId64, n, d,
-                            x->shape[d]), -1;
+        return tp_error_set(TP_ESHAPE,
+                            "unbind: room for %" PRId64 " tensors, but dim %d has %" PRId64, n, d,
+                            x->shape[d]),
+               -1;
     for (int64_t i = 0; i < n; i++)
         if (!(out[i] = apply_select("unbind", x, d, i, "UnbindBackward0"))) return -1;
     return n;
@@ -311,7 +342,7 @@ tp_tensor *tp_at(tp_tensor *x, const char *index) {
     return apply_shape(&op_alias, x, &s);
 }
 
-/* ---- copies --------------------------------------------------------------------------------------------------- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 static tp_tensor *same_backward(const tp__call *c, tp_tensor *g, int i) {
     (void)c;
@@ -321,7 +352,9 @@ static tp_tensor *same_backward(const tp__call *c, tp_tensor *g, int i) {
 static tp_tensor *clone_forward(tp__call *c) {
     return tp__clone(c->in[0]);
 }
-static const tp__op op_clone = {.name = "clone", .grad_fn = "CloneBackward0", .forward = clone_forward,
+static const tp__op op_clone = {.name = "clone",
+                                .grad_fn = "CloneBackward0",
+                                .forward = clone_forward,
                                 .backward = same_backward};
 tp_tensor *tp_clone(tp_tensor *x) {
     tp__call c = call1(&op_clone, &x);
@@ -333,8 +366,8 @@ tp_tensor *tp_contiguous(tp_tensor *x) {
 static tp_tensor *to_forward(tp__call *c) {
     return tp__to(c->in[0], (tp_dtype)c->u.v.n[0]);
 }
-static const tp__op op_to = {.name = "to", .grad_fn = "ToCopyBackward0", .forward = to_forward,
-                             .backward = same_backward};
+static const tp__op op_to = {
+    .name = "to", .grad_fn = "ToCopyBackward0", .forward = to_forward, .backward = same_backward};
 tp_tensor *tp_to(tp_tensor *x, tp_dtype dtype) {
     if (tp_dtype_size(dtype) < 0) return tp__fail(TP_EDTYPE, "to: %d is no dtype", (int)dtype);
     if (x && x->dtype == dtype && !x->weak) return x;

@@ -5,8 +5,8 @@
 #include "taper/ops.h"
 #include <string.h>
 
-/* Unrecorded elementwise arithmetic for forwards and backwards: promotion and broadcasting as the public
- * op has them. NULL with an error on failure, NULL in NULL out. */
+/* Unrecorded elementwise arithmetic for forwards and backwards: promotion and broadcasting as the
+ * public op has them. NULL with an error on failure, NULL in NULL out. */
 tp_tensor *tp__pw(tp__pw_op op, tp_tensor *a, tp_tensor *b);
 /* An unrecorded view of x in another shape, copied first if it must be. */
 tp_tensor *tp__reshaped(tp_tensor *x, const tp_shape *shape);

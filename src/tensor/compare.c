@@ -1,4 +1,5 @@
-/* compare.c -- torch.equal and torch.allclose: questions about whole tensors. Nothing is recorded. */
+/* compare.c -- torch.equal and torch.allclose: questions about whole tensors. Nothing is
+ * recorded. */
 #include "tensor/tensor.h"
 #include <math.h>
 #include <string.h>
@@ -7,7 +8,8 @@ static bool same_numbers(tp_tensor *a, tp_tensor *b) {
     const tp_shape s = tp__shape(a);
     tp_tensor *eq = tp__new("equal", &s, TP_BOOL);
     if (!eq) return false;
-    tp__iterate(tp__pw_forward(TP__PW_eq, (tp_dtype)a->dtype), &s, (tp_tensor *[]){eq, a, b}, 3, 0, 0);
+    tp__iterate(tp__pw_forward(TP__PW_eq, (tp_dtype)a->dtype), &s, (tp_tensor *[]){eq, a, b}, 3, 0,
+                0);
     return !memchr(tp__ptr(eq), 0, (size_t)eq->numel);
 }
 
@@ -26,7 +28,8 @@ bool tp_equal(const tp_tensor *a, const tp_tensor *b) {
 static const double *wide(const tp_tensor *x, const tp_shape *s) {
     int64_t stride[TP_MAX_DIM];
     tp__broadcast_strides(x, s, stride);
-    tp_tensor *v = tp__view(x, s->ndim, s->dim, stride, x->offset), *w = v ? tp__new("allclose", s, TP_FLOAT64) : NULL;
+    tp_tensor *v = tp__view(x, s->ndim, s->dim, stride, x->offset),
+              *w = v ? tp__new("allclose", s, TP_FLOAT64) : NULL;
     if (!w) return NULL;
     tp__copy(w, v);
     return tp__ptr(w);

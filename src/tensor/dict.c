@@ -1,8 +1,8 @@
 /* dict.c -- an ordered list of named tensors and one of named strings.
  *
  * Both are the same table: entries in the order in which their names came, and an index of their
- * numbers by a hash of the name, open-addressed and never more than half full. Nothing is ever taken
- * out. */
+ * numbers by a hash of the name, open-addressed and never more than half full. Nothing is ever
+ * taken out. */
 #include "tensor/tensor.h"
 #include <inttypes.h>
 #include <nettle/sha2.h>

@@ -1,7 +1,7 @@
 /* fold.c -- reductions over any set of axes, by bringing the data into [outer, red, inner].
  *
- * A dense tensor whose reduced axes are neighbours is folded where it lies; any other is first copied
- * with its reduced axes last. Sizes of 1 never matter. */
+ * A dense tensor whose reduced axes are neighbours is folded where it lies; any other is first
+ * copied with its reduced axes last. Sizes of 1 never matter. */
 #include "tensor/tensor.h"
 
 typedef struct layout {
@@ -87,8 +87,13 @@ tp_tensor *tp__fold(const char *what, tp__red_op op, tp_tensor *x, uint32_t axes
     tp_tensor *c = out ? canonical(x, axes, &l, &temp) : NULL;
     if (!c) return NULL;
     if (x->numel == 0) l = (layout){out->numel, 0, 1}; /* nothing goes into each result */
-    tp__reduce r = {.op = op, .dtype = (tp_dtype)x->dtype, .outer = l.outer, .red = l.red, .inner = l.inner,
-                    .x = tp__ptr(c), .out = tp__ptr(out)};
+    tp__reduce r = {.op = op,
+                    .dtype = (tp_dtype)x->dtype,
+                    .outer = l.outer,
+                    .red = l.red,
+                    .inner = l.inner,
+                    .x = tp__ptr(c),
+                    .out = tp__ptr(out)};
     out = fold_into(out, &r);
     if (temp) tp__drop(c);
     return out;
@@ -99,8 +104,13 @@ static tp_tensor *means(tp_tensor *c, const layout *l) {
     tp_tensor *wide = tp__to(c, TP_FLOAT64);
     tp_tensor *m = wide ? tp__new("mean", &TP_SHAPE(l->outer, l->inner), TP_FLOAT64) : NULL;
     if (!m) return NULL;
-    tp__reduce r = {.op = TP__RED_SUM, .dtype = TP_FLOAT64, .outer = l->outer, .red = l->red, .inner = l->inner,
-                    .x = tp__ptr(wide), .out = tp__ptr(m)};
+    tp__reduce r = {.op = TP__RED_SUM,
+                    .dtype = TP_FLOAT64,
+                    .outer = l->outer,
+                    .red = l->red,
+                    .inner = l->inner,
+                    .x = tp__ptr(wide),
+                    .out = tp__ptr(m)};
     if (!fold_into(m, &r)) return NULL;
     double *p = tp__ptr(m);
     for (int64_t i = 0; i < m->numel; i++) p[i] /= (double)l->red;
@@ -116,8 +126,14 @@ tp_tensor *tp__fold_sqdev(const char *what, tp_tensor *x, uint32_t axes, bool ke
     layout l;
     bool temp;
     tp_tensor *c = canonical(x, axes, &l, &temp), *m = c ? means(c, &l) : NULL;
-    tp__reduce r = {.op = TP__RED_SUMSQDEV, .dtype = (tp_dtype)x->dtype, .outer = l.outer, .red = l.red,
-                    .inner = l.inner, .x = c ? tp__ptr(c) : NULL, .out = tp__ptr(out), .aux = m ? tp__ptr(m) : NULL};
+    tp__reduce r = {.op = TP__RED_SUMSQDEV,
+                    .dtype = (tp_dtype)x->dtype,
+                    .outer = l.outer,
+                    .red = l.red,
+                    .inner = l.inner,
+                    .x = c ? tp__ptr(c) : NULL,
+                    .out = tp__ptr(out),
+                    .aux = m ? tp__ptr(m) : NULL};
     out = m ? fold_into(out, &r) : NULL;
     tp_scope_end(scope);
     return out;

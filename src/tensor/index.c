@@ -22,7 +22,8 @@ static bool take(scanner *s, const char *word) {
     return true;
 }
 static bool fail(const scanner *s, const char *why) {
-    tp_error_set(TP_EVALUE, "at: \"%s\": %s at character %d", s->text, why, (int)(s->p - s->text) + 1);
+    tp_error_set(TP_EVALUE, "at: \"%s\": %s at character %d", s->text, why,
+                 (int)(s->p - s->text) + 1);
     return false;
 }
 
@@ -57,7 +58,8 @@ static bool item(scanner *s, tp__ix *ix) {
     if (take(s, "None")) return ix->kind = TP__IX_NEW, true;
     if (!number(s, &ix->start, &ix->has_start)) return false;
     if (take(s, ":")) return slice(s, ix);
-    if (!ix->has_start) return fail(s, *s->p ? "expected a number, ':', '...' or None" : "an index is missing");
+    if (!ix->has_start)
+        return fail(s, *s->p ? "expected a number, ':', '...' or None" : "an index is missing");
     ix->kind = TP__IX_INT;
     return true;
 }
@@ -84,7 +86,8 @@ static int64_t clip(int64_t i, int64_t size) {
 
 int64_t tp__slice_resolve(const tp__ix *ix, int64_t size, int64_t *start) {
     if (ix->step < 1) return tp_error_set(TP_EVALUE, "slice: the step must be at least 1"), -1;
-    const int64_t from = ix->has_start ? clip(ix->start, size) : 0, to = ix->has_stop ? clip(ix->stop, size) : size;
+    const int64_t from = ix->has_start ? clip(ix->start, size) : 0,
+                  to = ix->has_stop ? clip(ix->stop, size) : size;
     *start = from;
     return to > from ? (to - from - 1) / ix->step + 1 : 0;
 }

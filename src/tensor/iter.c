@@ -1,7 +1,7 @@
 /* iter.c -- strided loops: from shapes and strides to the m x n blocks that kernels take.
  *
- * Operands are broadcast by stride 0, axes are merged where every operand allows it, and the rest is
- * cut into tiles by shape alone, so that threads never change a result. */
+ * Operands are broadcast by stride 0, axes are merged where every operand allows it, and the rest
+ * is cut into tiles by shape alone, so that threads never change a result. */
 #include "tensor/tensor.h"
 #include <string.h>
 
@@ -51,8 +51,8 @@ static void build(loop *l, const tp_shape *shape, tp_tensor *const *args) {
     if (!l->ndim) add_axis(l, (const int64_t[TP__PW_ARGS]){0}, 1);
 }
 
-/* Rows [row, row + m) of the flattened leading axes, columns [col, col + n): one call per run of rows
- * that differ in the last row axis only. */
+/* Rows [row, row + m) of the flattened leading axes, columns [col, col + n): one call per run of
+ * rows that differ in the last row axis only. */
 static void run_rows(const loop *l, int64_t row, int64_t m, int64_t col, int64_t n) {
     const int c = l->ndim - 1, r = l->ndim - 2;
     const int64_t span = r >= 0 ? l->dim[r] : 1;
@@ -102,11 +102,13 @@ static bool all_dense(tp_tensor *const *args, int nargs, int64_t numel) {
     return true;
 }
 
-void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p, double q) {
+void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p,
+                 double q) {
     const int64_t numel = args[0]->numel;
     if (!numel) return;
     if (numel <= TP__PW_TILE && all_dense(args, nargs, numel)) {
-        tp__pw_block b; /* a kernel looks at its own operands only; clearing the rest costs more than 4 sums */
+        tp__pw_block
+            b; /* a kernel looks at its own operands only; clearing the rest costs more than 4 sums */
         b.m = 1;
         b.n = numel;
         b.p = p;
@@ -127,14 +129,20 @@ void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, in
     l.rows_per_tile = cols < TP__PW_TILE ? TP__PW_TILE / cols : 1;
     const int64_t tiles = l.tiles_per_row > 1 ? rows * l.tiles_per_row
                                               : (rows + l.rows_per_tile - 1) / l.rows_per_tile;
-    if (tiles == 1) run_tile(&l, 0);
-    else tp__parallel(tiles, run_tile, &l);
+    if (tiles == 1)
+        run_tile(&l, 0);
+    else
+        tp__parallel(tiles, run_tile, &l);
 }
 
 void tp__copy(tp_tensor *dst, const tp_tensor *src) {
     const tp_shape s = tp__shape(dst);
-    union { const tp_tensor *c; tp_tensor *m; } in = {src}; /* args[1] is only read */
-    tp__iterate(tp__cast((tp_dtype)dst->dtype, (tp_dtype)src->dtype), &s, (tp_tensor *[]){dst, in.m}, 2, 0, 0);
+    union {
+        const tp_tensor *c;
+        tp_tensor *m;
+    } in = {src}; /* args[1] is only read */
+    tp__iterate(tp__cast((tp_dtype)dst->dtype, (tp_dtype)src->dtype), &s,
+                (tp_tensor *[]){dst, in.m}, 2, 0, 0);
 }
 
 tp_tensor *tp__clone(const tp_tensor *x) {

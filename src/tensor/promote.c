@@ -1,7 +1,7 @@
 /* promote.c -- torch.result_type: which dtype an op on several operands computes in.
  *
- * Operands are ranked: tensors with axes, 0-d tensors, Python's numbers. A lower rank counts only where
- * its kind (bool < integer < float) is above what the higher ranks gave. */
+ * Operands are ranked: tensors with axes, 0-d tensors, Python's numbers. A lower rank counts only
+ * where its kind (bool < integer < float) is above what the higher ranks gave. */
 #include "tensor/tensor.h"
 
 enum { UNDEFINED = -1 };
@@ -29,9 +29,12 @@ tp_dtype tp__result_type(tp_tensor *const *in, int n) {
     int with_axes = UNDEFINED, zero_d = UNDEFINED, number = UNDEFINED;
     for (int i = 0; i < n; i++) {
         const tp_tensor *x = in[i];
-        if (x->weak) number = promote(number, is_float(x->dtype) ? TP_FLOAT32 : x->dtype);
-        else if (x->ndim) with_axes = promote(with_axes, x->dtype);
-        else zero_d = promote(zero_d, x->dtype);
+        if (x->weak)
+            number = promote(number, is_float(x->dtype) ? TP_FLOAT32 : x->dtype);
+        else if (x->ndim)
+            with_axes = promote(with_axes, x->dtype);
+        else
+            zero_d = promote(zero_d, x->dtype);
     }
     return (tp_dtype)combine(with_axes, combine(zero_d, number));
 }

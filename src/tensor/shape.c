@@ -7,7 +7,8 @@ const char *tp__shape_text(const tp_shape *s, char buf[TP__SHAPE_TEXT]) {
     size_t n = 0;
     buf[n++] = '[';
     for (int d = 0; d < s->ndim && d < TP_MAX_DIM; d++)
-        n += (size_t)snprintf(buf + n, TP__SHAPE_TEXT - n, d ? ", %" PRId64 : "%" PRId64, s->dim[d]);
+        n +=
+            (size_t)snprintf(buf + n, TP__SHAPE_TEXT - n, d ? ", %" PRId64 : "%" PRId64, s->dim[d]);
     buf[n++] = ']';
     buf[n] = '\0';
     return buf;
@@ -19,8 +20,10 @@ bool tp__numel(const tp_shape *s, int64_t *n) {
     bool fits = true, empty = false;
     for (int d = 0; d < s->ndim; d++) {
         if (s->dim[d] < 0) return false;
-        if (s->dim[d] == 0) empty = true;
-        else fits &= !__builtin_mul_overflow(product, s->dim[d], &product);
+        if (s->dim[d] == 0)
+            empty = true;
+        else
+            fits &= !__builtin_mul_overflow(product, s->dim[d], &product);
     }
     *n = empty ? 0 : product;
     return fits && product <= INT64_MAX / 16;
@@ -30,10 +33,13 @@ bool tp__broadcast(const char *what, const tp_shape *a, const tp_shape *b, tp_sh
     const int n = a->ndim > b->ndim ? a->ndim : b->ndim;
     tp_shape r = {.ndim = n};
     for (int i = 1; i <= n; i++) {
-        const int64_t da = i <= a->ndim ? a->dim[a->ndim - i] : 1, db = i <= b->ndim ? b->dim[b->ndim - i] : 1;
+        const int64_t da = i <= a->ndim ? a->dim[a->ndim - i] : 1,
+                      db = i <= b->ndim ? b->dim[b->ndim - i] : 1;
         if (da != db && da != 1 && db != 1) {
             char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
-            tp_error_set(TP_ESHAPE, "%s: cannot broadcast %s with %s (dim %d: %" PRId64 " against %" PRId64 ")",
+            tp_error_set(TP_ESHAPE,
+                         "%s: cannot broadcast %s with %s (dim %d: %" PRId64 " against %" PRId64
+                         ")",
                          what, tp__shape_text(a, ta), tp__shape_text(b, tb), -i, da, db);
             return false;
         }
@@ -58,7 +64,8 @@ bool tp__axes(const char *what, tp_dims dims, int ndim, uint32_t *set) {
     for (int i = 0; i < dims.n; i++) {
         int d;
         if (!tp__axis(what, dims.dim[i], ndim, &d)) return false;
-        if (*set & 1u << d) return tp_error_set(TP_EVALUE, "%s: dim %d is named twice", what, d), false;
+        if (*set & 1u << d)
+            return tp_error_set(TP_EVALUE, "%s: dim %d is named twice", what, d), false;
         *set |= 1u << d;
     }
     if (!ndim) *set = 0; /* a 0-d tensor takes -1 and 0, and has nothing to reduce */
@@ -73,8 +80,8 @@ void tp__broadcast_strides(const tp_tensor *x, const tp_shape *shape, int64_t *s
     }
 }
 
-/* Walk the old axes from the right in runs that are dense among themselves; each run must be a product
- * of new sizes. */
+/* Walk the old axes from the right in runs that are dense among themselves; each run must be a
+ * product of new sizes. */
 bool tp__view_strides(const tp_tensor *x, const tp_shape *shape, int64_t *stride) {
     if (x->numel == 0 || x->ndim == 0) {
         int64_t n = 1;
@@ -108,16 +115,23 @@ bool tp__infer_shape(const char *what, tp_shape *want, int64_t n) {
     int hole = -1;
     int64_t known = 1;
     for (int d = 0; d < want->ndim; d++) {
-        if (want->dim[d] == -1 && hole < 0) hole = d;
+        if (want->dim[d] == -1 && hole < 0)
+            hole = d;
         else if (want->dim[d] < 0)
-            return tp_error_set(TP_ESHAPE, "%s: %s has more than one -1 or a negative size", what, text), false;
-        else if (__builtin_mul_overflow(known, want->dim[d], &known)) known = -1;
+            return tp_error_set(TP_ESHAPE, "%s: %s has more than one -1 or a negative size", what,
+                                text),
+                   false;
+        else if (__builtin_mul_overflow(known, want->dim[d], &known))
+            known = -1;
     }
-    if (hole >= 0 && known > 0 && n % known == 0) want->dim[hole] = n / known;
+    if (hole >= 0 && known > 0 && n % known == 0)
+        want->dim[hole] = n / known;
     else if (hole >= 0 && known == 0)
         return tp_error_set(TP_ESHAPE, "%s: the -1 of %s could be any size", what, text), false;
     else if (hole >= 0 || known != n)
-        return tp_error_set(TP_ESHAPE, "%s: shape %s does not hold %" PRId64 " elements", what, text, n), false;
+        return tp_error_set(TP_ESHAPE, "%s: shape %s does not hold %" PRId64 " elements", what,
+                            text, n),
+               false;
     return true;
 }
 
@@ -125,8 +139,10 @@ tp_shape tp__reduced_shape(const tp_tensor *x, uint32_t axes, bool keepdim) {
     tp_shape s = {0};
     for (int d = 0; d < x->ndim; d++) {
         const bool gone = axes >> d & 1;
-        if (!gone) s.dim[s.ndim++] = x->shape[d];
-        else if (keepdim) s.dim[s.ndim++] = 1;
+        if (!gone)
+            s.dim[s.ndim++] = x->shape[d];
+        else if (keepdim)
+            s.dim[s.ndim++] = 1;
     }
     return s;
 }

@@ -2,8 +2,9 @@
  *
  *     "x[..., M, K] w[..., K, N] b[N]? -> [..., M, N]"
  *
- * A name binds to the first size it meets and must match everywhere else; "..." is a batch prefix that
- * broadcasts; '?' marks an operand that may be TP_NONE. The text is compiled once to small tables. */
+ * A name binds to the first size it meets and must match everywhere else; "..." is a batch prefix
+ * that broadcasts; '?' marks an operand that may be TP_NONE. The text is compiled once to small
+ * tables. */
 #include "tensor/tensor.h"
 #include <ctype.h>
 #include <inttypes.h>
@@ -22,7 +23,7 @@ typedef struct tp__sig_code {
     operand in[MAX_OPERANDS], out;
 } tp__sig_code;
 
-/* ---- compiling: our own texts, so a bad one is a programming error that the tests would meet ------ */
+/* ---- compiling: our own texts, so a bad one is a programming error that the tests would meet - */
 
 static const char *word(const char *p, char out[MAX_NAME]) {
     int n = 0;
@@ -79,7 +80,7 @@ static const tp__sig_code *code_of(tp__sig *sig) {
     return c;
 }
 
-/* ---- unifying ------------------------------------------------------------------------------------- */
+/* ---- unifying -------------------------------------------------------------------------------- */
 
 typedef struct env {
     const char *what;
@@ -96,8 +97,9 @@ static bool bind(env *e, int sym, int64_t size, int op) {
         return true;
     }
     if (TP__LIKELY(e->size[sym] == size)) return true;
-    tp_error_set(TP_ESHAPE, "%s: %s is %" PRId64 " in %s but %" PRId64 " in %s", e->what, e->code->symbol[sym],
-                 e->size[sym], e->code->in[e->from[sym]].name, size, e->code->in[op].name);
+    tp_error_set(TP_ESHAPE, "%s: %s is %" PRId64 " in %s but %" PRId64 " in %s", e->what,
+                 e->code->symbol[sym], e->size[sym], e->code->in[e->from[sym]].name, size,
+                 e->code->in[op].name);
     return false;
 }
 
@@ -137,7 +139,8 @@ bool tp__sig_infer(const char *what, tp__sig *sig, tp_tensor *const *in, int nin
     }
     const int lead = code->out.dots ? e.batch.ndim : 0;
     if (lead + code->out.n > TP_MAX_DIM)
-        return tp_error_set(TP_ESHAPE, "%s: the result has more than %d dims", what, TP_MAX_DIM), false;
+        return tp_error_set(TP_ESHAPE, "%s: the result has more than %d dims", what, TP_MAX_DIM),
+               false;
     *out = (tp_shape){.ndim = lead + code->out.n};
     memcpy(out->dim, e.batch.dim, (size_t)lead * sizeof *out->dim);
     for (int i = 0; i < code->out.n; i++) {

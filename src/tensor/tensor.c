@@ -1,7 +1,7 @@
 /* tensor.c -- handles and storage: making, asking, keeping.
  *
- * A handle is fixed-size and belongs to its thread; the bytes live in a storage block that views share
- * and whose count is atomic. Header and bytes of a storage are one allocation. */
+ * A handle is fixed-size and belongs to its thread; the bytes live in a storage block that views
+ * share and whose count is atomic. Header and bytes of a storage are one allocation. */
 #include "tensor/tensor.h"
 #include <math.h>
 #include <string.h>
@@ -13,8 +13,10 @@ static const struct {
     const char *name, *type;
     int64_t size;
 } dtype_info[] = {
-    [TP_FLOAT32] = {"float32", "torch.FloatTensor", 4}, [TP_FLOAT64] = {"float64", "torch.DoubleTensor", 8},
-    [TP_INT64] = {"int64", "torch.LongTensor", 8},      [TP_UINT8] = {"uint8", "torch.ByteTensor", 1},
+    [TP_FLOAT32] = {"float32", "torch.FloatTensor", 4},
+    [TP_FLOAT64] = {"float64", "torch.DoubleTensor", 8},
+    [TP_INT64] = {"int64", "torch.LongTensor", 8},
+    [TP_UINT8] = {"uint8", "torch.ByteTensor", 1},
     [TP_BOOL] = {"bool", "torch.BoolTensor", 1},
 };
 
@@ -28,7 +30,7 @@ int64_t tp_dtype_size(tp_dtype d) {
     return is_dtype(d) ? dtype_info[d].size : -1;
 }
 
-/* ---- storage and handles ------------------------------------------------------------------------ */
+/* ---- storage and handles --------------------------------------------------------------------- */
 
 enum { HEADER = 64 }; /* keeps the bytes behind it aligned */
 _Static_assert(sizeof(tp__storage) <= HEADER, "the header must fit in front of the bytes");
@@ -104,12 +106,16 @@ static void set_contiguous(tp_tensor *x, const tp_shape *shape) {
 
 static bool check_new(const char *what, const tp_shape *shape, tp_dtype dtype, int64_t *n) {
     char text[TP__SHAPE_TEXT];
-    if (!is_dtype(dtype)) return tp_error_set(TP_EDTYPE, "%s: %d is no dtype", what, (int)dtype), false;
+    if (!is_dtype(dtype))
+        return tp_error_set(TP_EDTYPE, "%s: %d is no dtype", what, (int)dtype), false;
     if (shape->ndim < 0 || shape->ndim > TP_MAX_DIM)
-        return tp_error_set(TP_ESHAPE, "%s: %d dims; the most is %d", what, shape->ndim, TP_MAX_DIM), false;
+        return tp_error_set(TP_ESHAPE, "%s: %d dims; the most is %d", what, shape->ndim,
+                            TP_MAX_DIM),
+               false;
     if (!tp__numel(shape, n))
         return tp_error_set(TP_ESHAPE, "%s: shape %s has a negative size or is too large", what,
-                            tp__shape_text(shape, text)), false;
+                            tp__shape_text(shape, text)),
+               false;
     return true;
 }
 
@@ -129,7 +135,8 @@ tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype
     return x;
 }
 
-tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride, int64_t offset) {
+tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride,
+                    int64_t offset) {
     atomic_fetch_add_explicit(&x->st->refs, 1, memory_order_relaxed);
     tp_tensor *v = handle_new(x->st, false, (tp_dtype)x->dtype, ndim);
     if (!v) return NULL;
@@ -161,14 +168,16 @@ tp_tensor *tp_keep(tp_tensor *x) {
 void tp_free(tp_tensor *x) {
     if (!x || tp__is_none(x)) return;
     if (!x->kept) {
-        tp_error_set(TP_ESTATE, "free: this tensor belongs to a scope; only what tp_keep gave is yours to free");
+        tp_error_set(
+            TP_ESTATE,
+            "free: this tensor belongs to a scope; only what tp_keep gave is yours to free");
         return;
     }
     x->kept--;
     tp__unref(x);
 }
 
-/* ---- making ---------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 tp_tensor *tp_zeros(tp_shape shape, tp_dtype dtype) {
     return tp__new_zeros("zeros", &shape, dtype);
@@ -219,7 +228,8 @@ tp_tensor *tp_linspace(double start, double end, int64_t steps) {
     tp_tensor *x = tp__new("linspace", &TP_SHAPE(steps), TP_FLOAT32);
     if (!x) return NULL;
     float *p = x->st->data;
-    const float a = (float)start, b = (float)end, step = steps > 1 ? (b - a) / (float)(steps - 1) : 0;
+    const float a = (float)start, b = (float)end,
+                step = steps > 1 ? (b - a) / (float)(steps - 1) : 0;
     for (int64_t i = 0; i < steps; i++)
         p[i] = i < steps / 2 ? a + step * (float)i : b - step * (float)(steps - i - 1);
     if (steps == 1) p[0] = a;
@@ -237,7 +247,8 @@ static tp_tensor *from_list(const void *v, int64_t n, tp_shape shape, tp_dtype d
     char text[TP__SHAPE_TEXT];
     int64_t want;
     if (check_new("from", &shape, dtype, &want) && want != n)
-        return tp__fail(TP_ESHAPE, "from: %lld values for the shape %s", (long long)n, tp__shape_text(&shape, text));
+        return tp__fail(TP_ESHAPE, "from: %lld values for the shape %s", (long long)n,
+                        tp__shape_text(&shape, text));
     return tp_from(v, shape, dtype);
 }
 tp_tensor *tp_from_floats(tp_shape shape, const float *v, int64_t n) {
@@ -270,7 +281,7 @@ tp_tensor *tp_num_int(int64_t value) {
     return x;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------ */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 tp_shape tp_shape_of(const tp_tensor *x) {
     tp_shape s = TP_0D; /* nothing uninitialised leaves the library */
@@ -369,8 +380,8 @@ int64_t tp_item_int(const tp_tensor *x) {
 tp_status tp_copy_to(const tp_tensor *x, void *dst, int64_t n, tp_dtype dtype) {
     if (!x || !dst) return tp__error_null("copy_to");
     if (n != x->numel)
-        return tp_error_set(TP_ESHAPE, "copy_to: room for %lld elements, but the tensor has %lld", (long long)n,
-                            (long long)x->numel);
+        return tp_error_set(TP_ESHAPE, "copy_to: room for %lld elements, but the tensor has %lld",
+                            (long long)n, (long long)x->numel);
     tp__storage st = {.borrowed = true, .data = dst};
     tp_tensor to = {.dtype = (uint8_t)dtype, .s = {.ndim = x->ndim}, .numel = 1, .st = &st};
     set_contiguous(&to, &x->s);

@@ -49,7 +49,8 @@ static inline bool tp__is_float(tp_dtype d) { return d == TP_FLOAT32 || d == TP_
 static inline bool tp__is_none(const tp_tensor *x) { return x == TP_NONE; }
 
 /* ---- tensor.c ---- */
-/* Scoped, contiguous, uninitialised / zeroed; "what" names the op in errors (negative size, rank). */
+/* Scoped, contiguous, uninitialised / zeroed; "what" names the op in errors (negative size,
+ * rank). */
 tp_tensor *tp__new(const char *what, const tp_shape *shape, tp_dtype dtype);
 tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype);
 /* Scoped handle on x's storage with other geometry. */
@@ -71,7 +72,8 @@ static inline bool tp__shape_equal(const tp_shape *a, const tp_shape *b) {
     return same;
 }
 bool tp__numel(const tp_shape *s, int64_t *n); /* false: overflow or a negative size */
-/* out = a broadcast with b, NumPy's rule; EShape error naming both if they do not. out may be a or b. */
+/* out = a broadcast with b, NumPy's rule; EShape error naming both if they do not. out may be a
+ * or b. */
 bool tp__broadcast(const char *what, const tp_shape *a, const tp_shape *b, tp_shape *out);
 /* Axis in [0, ndim); EINDEX "what: dim 3 is out of range for a 2-d tensor". 0-d takes -1 and 0. */
 bool tp__axis(const char *what, int dim, int ndim, int *out);
@@ -79,7 +81,8 @@ bool tp__axis(const char *what, int dim, int ndim, int *out);
 bool tp__axes(const char *what, tp_dims dims, int ndim, uint32_t *set);
 /* Strides of x seen in `shape` (which x broadcasts to): 0 where x repeats. */
 void tp__broadcast_strides(const tp_tensor *x, const tp_shape *shape, int64_t *stride);
-/* torch's computeStride: strides of `shape` over x's storage without a copy; false if there are none. */
+/* torch's computeStride: strides of `shape` over x's storage without a copy; false if there are
+ * none. */
 bool tp__view_strides(const tp_tensor *x, const tp_shape *shape, int64_t *stride);
 /* Fill in one -1 of `want` so that it holds n elements; ESHAPE error in torch's words. */
 bool tp__infer_shape(const char *what, tp_shape *want, int64_t n);
@@ -123,13 +126,14 @@ typedef struct tp__ix {
 } tp__ix;
 /* Parse "..., -2:, None, ::2, 3"; the count, or -1 and EVALUE with the text and the place. */
 int tp__index_parse(const char *text, tp__ix out[], int max);
-/* Resolve start:stop:step against a size as Python does; the number of elements; EVALUE for step < 1. */
+/* Resolve start:stop:step against a size as Python does; the number of elements; EVALUE for step
+ * < 1. */
 int64_t tp__slice_resolve(const tp__ix *ix, int64_t size, int64_t *start);
 
 /* ---- sig.c: a signature is shape rule, documentation and error message ---- */
-/* "x[..., M, K] w[..., K, N] -> [..., M, N]". Unifies with the shapes (NULL or TP_NONE: absent, for an
- * operand marked '?'); fills *out; a size only on the right is -1 in *out, for the op to fill in.
- * Compiled at first use; the text is used again only to word an error. */
+/* "x[..., M, K] w[..., K, N] -> [..., M, N]". Unifies with the shapes (NULL or TP_NONE: absent, for
+ * an operand marked '?'); fills *out; a size only on the right is -1 in *out, for the op to fill
+ * in. Compiled at first use; the text is used again only to word an error. */
 typedef struct tp__sig {
     const char *text;
     struct tp__sig_code *_Atomic code;
