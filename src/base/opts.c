@@ -8,7 +8,8 @@ bool tp__opts(const char *what, void *dst, size_t dst_size, const void *opts) {
     if (!opts) return true;
     size_t size;
     memcpy(&size, opts, sizeof size);
-    if (size < sizeof size) return tp_error_set(TP_EVALUE, "%s: the options' size is not set", what), false;
+    if (size < sizeof size)
+        return tp_error_set(TP_EVALUE, "%s: the options' size is not set", what), false;
     memcpy(dst, opts, size < dst_size ? size : dst_size);
     return true;
 }

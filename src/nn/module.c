@@ -1,7 +1,7 @@
 /* module.c -- the tree of modules: what a module owns, how it is called and walked.
  *
- * A module owns its parameters, buffers and children; its class says what it computes. Order is torch's:
- * a module's own tensors first, in the order in which they were added, then its children's. */
+ * A module owns its parameters, buffers and children; its class says what it computes. The order is
+ * torch's: first a module's own tensors, as they were added, then its children's. */
 #include "nn/nn.h"
 #include <string.h>
 
@@ -19,7 +19,7 @@ const char *tp__module_tail(const tp_module *m, const char *name) {
     return m->name ? name + strlen(m->name) + 1 : name;
 }
 
-/* ---- making and freeing ------------------------------------------------------------------------- */
+/* ---- making and freeing ---------------------------------------------------------------------- */
 
 static void give_up(const tp_module_class *c, void *self) {
     if (c->free && self) c->free(self);
@@ -29,7 +29,8 @@ tp_module *tp_module_new(const tp_module_class *c, void *self) {
     if (!c) return tp__error_null("module_new"), NULL;
     if (!c->name || !c->forward) {
         give_up(c, self);
-        return tp__fail(TP_EVALUE, "module_new: the class '%s' needs a name and a forward", c->name ? c->name : "");
+        return tp__fail(TP_EVALUE, "module_new: the class '%s' needs a name and a forward",
+                        c->name ? c->name : "");
     }
     tp_module *m = tp__calloc(1, sizeof *m);
     if (!m) return give_up(c, self), NULL;
@@ -59,15 +60,18 @@ static void free_tree(tp_module *m) {
 
 void tp_module_free(tp_module *m) {
     if (!m) return;
-    if (m->parent) tp_error_set(TP_ESTATE, "module_free: '%s' belongs to another module, which frees it", m->name);
-    else free_tree(m);
+    if (m->parent)
+        tp_error_set(TP_ESTATE, "module_free: '%s' belongs to another module, which frees it",
+                     m->name);
+    else
+        free_tree(m);
 }
 
 void *tp_module_self(const tp_module *m) {
     return m ? m->self : NULL;
 }
 
-/* ---- calling ------------------------------------------------------------------------------------- */
+/* ---- calling --------------------------------------------------------------------------------- */
 
 tp_tensor *tp_forward_n(tp_module *m, tp_tensor *const *in, int n) {
     if (!m || !in) return tp__error_null("forward"), NULL;
@@ -88,7 +92,7 @@ tp_tensor *tp__one_input(const char *what, tp_tensor *const *in, int n) {
     return tp__fail(TP_EVALUE, "%s: one input, not %d", what, n == 1 ? 0 : n);
 }
 
-/* ---- walking ------------------------------------------------------------------------------------- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 static bool each_slot(const tp__slots *list, tp__slot_fn fn, void *ctx) {
     for (int i = 0; i < list->n; i++)
@@ -131,7 +135,8 @@ typedef struct tally {
 
 static bool count_param(void *ctx, tp__slot *s) {
     tally *t = ctx;
-    if (s->shared && first_slot(t->m, false, s->x) != s) return true; /* as torch: a tied weight once */
+    if (s->shared && first_slot(t->m, false, s->x) != s)
+        return true; /* as torch: a tied weight once */
     t->last = s;
     t->numel += s->x->numel;
     return t->params++ != t->stop;
@@ -157,8 +162,8 @@ static tp__slot *param_slot(const char *what, const tp_module *m, int64_t i) {
     if (!m) return tp__error_null(what), NULL;
     const tally t = count_params(m, i);
     if (i >= 0 && t.params == i + 1) return t.last;
-    return tp__fail(TP_EINDEX, "%s: there is no parameter %lld, the module has %lld", what, (long long)i,
-                    (long long)t.params);
+    return tp__fail(TP_EINDEX, "%s: there is no parameter %lld, the module has %lld", what,
+                    (long long)i, (long long)t.params);
 }
 
 tp_tensor *tp_module_param(const tp_module *m, int64_t i) {
@@ -191,7 +196,7 @@ bool tp_module_training(const tp_module *m) {
     return m && m->training;
 }
 
-/* ---- adding --------------------------------------------------------------------------------------- */
+/* ---- adding ---------------------------------------------------------------------------------- */
 
 static bool slots_have(const tp_module *m, const tp__slots *list, const char *name) {
     for (int i = 0; i < list->n; i++)
@@ -262,10 +267,11 @@ static bool may_add(const char *what, const tp_module *m, const char *name, cons
     if (!m || !name || !x) return tp__error_null(what), false;
     if (!name_is_good(what, m, name)) return false;
     if (tp__is_none(x)) return tp_error_set(TP_EVALUE, "%s: '%s' is TP_NONE", what, name), false;
-    if (x->node)
-        return tp_error_set(TP_EGRAD, "%s: '%s' has a history (grad_fn=<%s>); give a leaf, such as its tp_detach",
-                            what, name, x->grad_fn), false;
-    return true;
+    if (!x->node) return true;
+    tp_error_set(TP_EGRAD,
+                 "%s: '%s' has a history (grad_fn=<%s>); give a leaf, such as its tp_detach", what,
+                 name, x->grad_fn);
+    return false;
 }
 
 tp_tensor *tp_module_add_param(tp_module *m, const char *name, tp_tensor *x) {
@@ -281,7 +287,7 @@ tp_tensor *tp_module_add_buffer(tp_module *m, const char *name, tp_tensor *x) {
     return add_slot(m, &m->buffer, name, x) ? x : NULL;
 }
 
-/* ---- joining trees -------------------------------------------------------------------------------- */
+/* ---- joining trees --------------------------------------------------------------------------- */
 
 static size_t slots_names_size(const tp__slots *list, size_t prefix) {
     size_t n = 0;
@@ -321,8 +327,8 @@ static bool tie(void *ctx, tp__slot *s) {
     return true;
 }
 
-/* One block holds the child's own new name and the new names of everything below it; names that were
- * handed out before stay valid, in the older blocks. */
+/* One block holds the child's own new name and the new names of everything below it; names that
+ * were handed out before stay valid, in the older blocks. */
 static bool add_child(tp_module *m, const char *name, tp_module *child) {
     tp_module **at = with_room(m->child, m->nchildren, &m->cap, sizeof *at);
     if (!at) return false;
@@ -342,8 +348,10 @@ tp_module *tp_module_add_child(tp_module *m, const char *name, tp_module *child)
     if (child && (child->parent || (m && child == root_of(m))))
         return tp__fail(TP_ESTATE, "add_child: the module for '%s' %s", name ? name : "",
                         child->parent ? "has a place in a module already" : "would contain itself");
-    if (!m || !name || !child) tp__error_null("add_child");
-    else if (name_is_good("add_child", m, name) && add_child(m, name, child)) return child;
+    if (!m || !name || !child)
+        tp__error_null("add_child");
+    else if (name_is_good("add_child", m, name) && add_child(m, name, child))
+        return child;
     if (child) free_tree(child);
     return NULL;
 }

@@ -5,8 +5,8 @@
  *     layer  = "linear(" in "," out [",nobias"] [",float64"] ")" | "sequential(" [layers] ")"
  *            | "relu" | "sigmoid" | "tanh" | "flatten"
  *
- * The text comes from model files, so nothing is made before all of it has been read: it becomes a flat
- * list of items first, whose sizes are bounded, and then modules. */
+ * The text comes from model files, so nothing is made before all of it has been read: it becomes a
+ * flat list of items first, whose sizes are bounded, and then modules. */
 #include "nn/nn.h"
 #include <inttypes.h>
 #include <string.h>
@@ -34,13 +34,17 @@ typedef struct parser {
 static const struct {
     const char *name;
     tp_module *(*make)(void);
-} plain[] = {{"relu", tp_nn_relu}, {"sigmoid", tp_nn_sigmoid}, {"tanh", tp_nn_tanh}, {"flatten", tp_nn_flatten}};
+} plain[] = {{"relu", tp_nn_relu},
+             {"sigmoid", tp_nn_sigmoid},
+             {"tanh", tp_nn_tanh},
+             {"flatten", tp_nn_flatten}};
 
-/* ---- reading ---------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* EVALUE about the place that the parser has come to; characters count from 1. */
 static bool refuse(const parser *p, const char *what) {
-    tp_error_set(TP_EVALUE, "module_parse: character %lld: %s", (long long)(p->at - p->text + 1), what);
+    tp_error_set(TP_EVALUE, "module_parse: character %lld: %s", (long long)(p->at - p->text + 1),
+                 what);
     return false;
 }
 
@@ -65,7 +69,8 @@ static bool word(parser *p, const char *w) {
 static bool number(parser *p, int64_t *v) {
     skip_spaces(p);
     const char *start = p->at;
-    for (*v = 0; *p->at >= '0' && *p->at <= '9' && *v <= LARGEST; p->at++) *v = 10 * *v + (*p->at - '0');
+    for (*v = 0; *p->at >= '0' && *p->at <= '9' && *v <= LARGEST; p->at++)
+        *v = 10 * *v + (*p->at - '0');
     const bool good = p->at > start && *start != '0' && *v <= LARGEST;
     if (!good) p->at = start;
     return good || refuse(p, "a number from 1 to 2147483647 is expected here");
@@ -88,9 +93,12 @@ static bool linear_flags(parser *p, tp_linear_opts *o) {
     for (skip_spaces(p); *p->at == ','; skip_spaces(p)) {
         p->at++;
         skip_spaces(p);
-        if (!o->no_bias && o->dtype == TP_FLOAT32 && word(p, "nobias")) o->no_bias = true;
-        else if (o->dtype == TP_FLOAT32 && word(p, "float64")) o->dtype = TP_FLOAT64;
-        else return refuse(p, "nobias or float64 is expected here");
+        if (!o->no_bias && o->dtype == TP_FLOAT32 && word(p, "nobias"))
+            o->no_bias = true;
+        else if (o->dtype == TP_FLOAT32 && word(p, "float64"))
+            o->dtype = TP_FLOAT64;
+        else
+            return refuse(p, "nobias or float64 is expected here");
     }
     return true;
 }
@@ -99,11 +107,15 @@ static bool linear(parser *p) {
     item *l = append(p, LINEAR);
     if (!l) return false;
     l->opts.size = sizeof l->opts;
-    if (!expect(p, '(', "( is expected here, as in linear(784,30)") || !number(p, &l->in)) return false;
-    if (!expect(p, ',', ", is expected here, as in linear(784,30)") || !number(p, &l->out)) return false;
+    if (!expect(p, '(', "( is expected here, as in linear(784,30)") || !number(p, &l->in))
+        return false;
+    if (!expect(p, ',', ", is expected here, as in linear(784,30)") || !number(p, &l->out))
+        return false;
     if (!linear_flags(p, &l->opts) || !expect(p, ')', ") is expected here")) return false;
-    p->numbers += l->in * l->out + (l->opts.no_bias ? 0 : l->out); /* below 2^63: each is below 2^31 */
-    return p->numbers <= MOST_NUMBERS || refuse(p, "up to here there are more than 2147483648 parameters");
+    p->numbers +=
+        l->in * l->out + (l->opts.no_bias ? 0 : l->out); /* below 2^63: each is below 2^31 */
+    return p->numbers <= MOST_NUMBERS ||
+           refuse(p, "up to here there are more than 2147483648 parameters");
 }
 
 static bool layers(parser *p, bool nested);
@@ -111,7 +123,8 @@ static bool layers(parser *p, bool nested);
 static bool sequential(parser *p) {
     if (++p->depth > DEEPEST) return refuse(p, "more than 32 sequentials inside one another");
     if (!append(p, OPEN) || !expect(p, '(', "( is expected here")) return false;
-    if (!layers(p, true) || !expect(p, ')', ") is expected here") || !append(p, CLOSE)) return false;
+    if (!layers(p, true) || !expect(p, ')', ") is expected here") || !append(p, CLOSE))
+        return false;
     p->depth--;
     return true;
 }
@@ -125,7 +138,8 @@ static bool layer(parser *p) {
         if (l) l->make = plain[i].make;
         return l;
     }
-    return refuse(p, "no layer begins here; there are linear, relu, sigmoid, tanh, flatten and sequential");
+    return refuse(
+        p, "no layer begins here; there are linear, relu, sigmoid, tanh, flatten and sequential");
 }
 
 static bool layers(parser *p, bool nested) {
@@ -156,7 +170,7 @@ int64_t tp__spec_numel(const char *text) {
     return ok ? p.numbers : -1;
 }
 
-/* ---- making ----------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static tp_module *make_layers(const item **at, const item *end, tp_rng *rng);
 

@@ -1,15 +1,16 @@
 /* module_state.c -- state_dict: a module's tensors by name, out and in.
  *
- * Reading back is strict and happens in two passes: the first only looks, so that a state which does
- * not fit leaves the module as it was. */
+ * Reading back is strict and happens in two passes: the first only looks, so that a state which
+ * does not fit leaves the module as it was. */
 #include "nn/nn.h"
 #include <string.h>
 
-/* ---- strict reading ------------------------------------------------------------------------------ */
+/* ---- strict reading -------------------------------------------------------------------------- */
 
 bool tp__taking_begin(tp__taking *t, const char *what, const tp_dict *from) {
     const int64_t n = tp_dict_len(from);
-    *t = (tp__taking){.what = what, .from = from, .taken = tp__calloc((size_t)(n ? n : 1), sizeof *t->taken)};
+    *t = (tp__taking){
+        .what = what, .from = from, .taken = tp__calloc((size_t)(n ? n : 1), sizeof *t->taken)};
     return t->taken;
 }
 
@@ -27,15 +28,16 @@ bool tp__taking_has(tp__taking *t, const char *name) {
     return find(t, name) >= 0;
 }
 
-static tp_tensor *fit(const tp__taking *t, const char *name, tp_tensor *x, const tp_shape *shape, tp_dtype dtype) {
+static tp_tensor *fit(const tp__taking *t, const char *name, tp_tensor *x, const tp_shape *shape,
+                      tp_dtype dtype) {
     const tp_shape have = tp__shape(x);
     char here[TP__SHAPE_TEXT], there[TP__SHAPE_TEXT];
     if (!tp__shape_equal(shape, &have))
         return tp__fail(TP_ESHAPE, "%s: '%s' is %s here but %s in the state", t->what, name,
                         tp__shape_text(shape, here), tp__shape_text(&have, there));
     if (x->dtype != dtype)
-        return tp__fail(TP_EDTYPE, "%s: '%s' is %s here but %s in the state", t->what, name, tp_dtype_name(dtype),
-                        tp_dtype_name((tp_dtype)x->dtype));
+        return tp__fail(TP_EDTYPE, "%s: '%s' is %s here but %s in the state", t->what, name,
+                        tp_dtype_name(dtype), tp_dtype_name((tp_dtype)x->dtype));
     return x;
 }
 
@@ -57,7 +59,7 @@ bool tp__taking_end(tp__taking *t, bool ok) {
     return ok;
 }
 
-/* ---- out ------------------------------------------------------------------------------------------ */
+/* ---- out ------------------------------------------------------------------------------------- */
 
 typedef struct out {
     const tp_module *m;
@@ -80,7 +82,7 @@ tp_dict *tp_state_dict(const tp_module *m) {
     return NULL;
 }
 
-/* ---- in ------------------------------------------------------------------------------------------- */
+/* ---- in -------------------------------------------------------------------------------------- */
 
 typedef struct in {
     const tp_module *m;

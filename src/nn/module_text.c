@@ -1,6 +1,7 @@
-/* module_text.c -- a module as text: torch's print(m), and the line that tp_module_parse reads back.
+/* module_text.c -- a module as text: torch's print(m), and the line for tp_module_parse.
  *
- * Both walk the tree and append to a text that may be longer than the caller's buffer, as snprintf. */
+ * Both walk the tree and append to a text that may be longer than the caller's buffer, as
+ * snprintf does. */
 #include "nn/nn.h"
 #include <string.h>
 
@@ -33,10 +34,12 @@ static text text_begin(char *buf, size_t size) {
 }
 
 /* What the class says about m, in a block of its own; NULL on failure. */
-static char *ask(const tp_module *m, const char *what, int (*say)(void *self, char *buf, size_t size)) {
+static char *ask(const tp_module *m, const char *what,
+                 int (*say)(void *self, char *buf, size_t size)) {
     const int n = say ? say(m->self, NULL, 0) : 0;
     if (n < 0) {
-        if (!tp_error_code()) tp_error_set(TP_EUSER, "%s: the class gave no text and no error", m->c->name);
+        if (!tp_error_code())
+            tp_error_set(TP_EUSER, "%s: the class gave no text and no error", m->c->name);
         tp_error_prefix("%s", what);
         return NULL;
     }
@@ -45,10 +48,10 @@ static char *ask(const tp_module *m, const char *what, int (*say)(void *self, ch
     return s;
 }
 
-/* ---- torch's print(m) ------------------------------------------------------------------------------ */
+/* ---- torch's print(m) ------------------------------------------------------------------------ */
 
-/* Name(extra) on one line where there are neither children nor several lines of extra, else each on a
- * line of its own, two columns further in. */
+/* Name(extra) on one line where there are neither children nor several lines of extra, else each on
+ * a line of its own, two columns further in. */
 static bool put_repr(text *t, const tp_module *m, int indent) {
     char *extra = ask(m, "module_repr", m->c->extra);
     if (!extra) return false;
@@ -81,7 +84,7 @@ int64_t tp_module_repr(const tp_module *m, char *buf, size_t size) {
     return put_repr(&t, m, 0) ? t.n : -1;
 }
 
-/* ---- the line for tp_module_parse -------------------------------------------------------------------- */
+/* ---- the line for tp_module_parse ------------------------------------------------------------ */
 
 static bool put_spec(text *t, const tp_module *m, bool top);
 
@@ -93,8 +96,8 @@ static bool put_children(text *t, const tp_module *m) {
     return true;
 }
 
-/* Layers that stand side by side are a sequential without being called one, so only a sequential inside
- * another, or one of fewer than two layers, needs its name. */
+/* Layers that stand side by side are a sequential without being called one, so only a sequential
+ * inside another, or one of fewer than two layers, needs its name. */
 static bool put_spec(text *t, const tp_module *m, bool top) {
     if (tp__is_sequential(m)) {
         if (top && m->nchildren > 1) return put_children(t, m);
@@ -104,13 +107,15 @@ static bool put_spec(text *t, const tp_module *m, bool top) {
         return true;
     }
     if (!m->c->spec) {
-        tp_error_set(TP_EVALUE, "module_spec: a %s cannot be written as text (its class has no spec)", m->c->name);
+        tp_error_set(TP_EVALUE, "module_spec: a %s has no text (its class has no spec)",
+                     m->c->name);
         return false;
     }
     char *spec = ask(m, "module_spec", m->c->spec);
-    if (spec) puts_(t, spec);
+    if (!spec) return false;
+    puts_(t, spec);
     tp__mfree(spec);
-    return spec;
+    return true;
 }
 
 int64_t tp_module_spec(const tp_module *m, char *buf, size_t size) {

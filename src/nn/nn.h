@@ -30,29 +30,29 @@ struct tp_module {
     struct tp__names *names; /* the memory of names, kept until the module goes */
 };
 
-/* ---- module.c ---- */
+/* ---- module.c -------------------------------------------------------------------------------- */
 /* A name from the root as m sees it. */
 const char *tp__module_tail(const tp_module *m, const char *name);
-/* The parameters of m and all below in torch's order, with `buffers` the buffers too (those of a module
- * behind its parameters), tied tensors each time they occur; until fn returns false. */
+/* The parameters of m and all below in torch's order, with `buffers` the buffers too (those of a
+ * module behind its parameters), tied tensors each time they occur; until fn returns false. */
 typedef bool (*tp__slot_fn)(void *ctx, tp__slot *s);
 bool tp__module_each(const tp_module *m, bool buffers, tp__slot_fn fn, void *ctx);
 /* For classes that take one input: in[0], or NULL and EVALUE. */
 tp_tensor *tp__one_input(const char *what, tp_tensor *const *in, int n);
 
-/* ---- nn_container.c ---- */
+/* ---- nn_container.c -------------------------------------------------------------------------- */
 bool tp__is_sequential(const tp_module *m);
 tp_module *tp__sequential_new(void);
 /* Append a child, which s takes. */
 bool tp__sequential_add(tp_module *s, tp_module *child);
 
-/* ---- nn_init.c ---- */
+/* ---- nn_init.c ------------------------------------------------------------------------------- */
 /* torch's nn.Linear.reset_parameters: w, then b (or TP_NONE), from rng. */
 bool tp__init_linear(tp_tensor *w, tp_tensor *b, tp_rng *rng);
 
-/* ---- module_state.c ---- */
-/* Reading a dictionary strictly: every tensor that is taken must be there and fit, and at the end none
- * may be left over. Messages begin with `what`. */
+/* ---- module_state.c -------------------------------------------------------------------------- */
+/* Reading a dictionary strictly: every tensor that is taken must be there and fit, and at the end
+ * none may be left over. Messages begin with `what`. */
 typedef struct tp__taking {
     const char *what;
     const tp_dict *from;
@@ -66,9 +66,10 @@ tp_tensor *tp__take(tp__taking *t, const char *name, const tp_shape *shape, tp_d
 /* EVALUE if a name was not taken. Call it once, also after a failure (ok = false). */
 bool tp__taking_end(tp__taking *t, bool ok);
 
-/* ---- module_spec.c ---- */
-/* How many numbers the parameters of tp_module_parse(text) would have, without making them: for text
- * from a file, which must not decide how much memory is asked for. -1 and EVALUE for a bad text. */
+/* ---- module_spec.c --------------------------------------------------------------------------- */
+/* How many numbers the parameters of tp_module_parse(text) would have, without making them: for
+ * text from a file, which must not decide how much memory is asked for. -1 and EVALUE for a bad
+ * text. */
 int64_t tp__spec_numel(const char *text);
 
 #endif

@@ -23,11 +23,11 @@ static tp_tensor *flatten(tp_tensor *x) {
     return tp_flatten(x, 1, -1);
 }
 
-#define CLASS(torch) {.name = torch, .forward = forward, .extra = extra, .spec = spec}
-static const layer relu = {CLASS("ReLU"), "relu", "", tp_relu};
-static const layer sigmoid = {CLASS("Sigmoid"), "sigmoid", "", tp_sigmoid};
-static const layer tanh_ = {CLASS("Tanh"), "tanh", "", tp_tanh};
-static const layer flat = {CLASS("Flatten"), "flatten", "start_dim=1, end_dim=-1", flatten};
+#define CLASS(torch) .name = torch, .forward = forward, .extra = extra, .spec = spec
+static const layer relu = {{CLASS("ReLU")}, "relu", "", tp_relu};
+static const layer sigmoid = {{CLASS("Sigmoid")}, "sigmoid", "", tp_sigmoid};
+static const layer tanh_ = {{CLASS("Tanh")}, "tanh", "", tp_tanh};
+static const layer flat = {{CLASS("Flatten")}, "flatten", "start_dim=1, end_dim=-1", flatten};
 
 static tp_module *make(const layer *l) {
     return tp_module_new(&l->c, (void *)l);

@@ -1,7 +1,7 @@
 /* nn_init.c -- first values of parameters, drawn as torch draws them.
  *
- * The bounds are computed step by step in double as torch's Python does, so that not even their last
- * bits differ; the draws are torch's own recipe (rng.c). */
+ * The bounds are computed step by step in double as torch's Python does, so that not even their
+ * last bits differ; the draws are torch's own recipe (rng.c). */
 #include "nn/nn.h"
 #include "taper/ops.h"
 #include <math.h>

@@ -14,14 +14,16 @@ static tp_tensor *forward(void *self, tp_tensor *const *in, int n) {
 
 static int extra(void *self, char *buf, size_t size) {
     const linear *l = self;
-    return snprintf(buf, size, "in_features=%lld, out_features=%lld, bias=%s", (long long)l->w->shape[1],
-                    (long long)l->w->shape[0], tp__is_none(l->b) ? "False" : "True");
+    return snprintf(buf, size, "in_features=%lld, out_features=%lld, bias=%s",
+                    (long long)l->w->shape[1], (long long)l->w->shape[0],
+                    tp__is_none(l->b) ? "False" : "True");
 }
 
 static int spec(void *self, char *buf, size_t size) {
     const linear *l = self;
-    return snprintf(buf, size, "linear(%lld,%lld%s%s)", (long long)l->w->shape[1], (long long)l->w->shape[0],
-                    tp__is_none(l->b) ? ",nobias" : "", l->w->dtype == TP_FLOAT64 ? ",float64" : "");
+    return snprintf(buf, size, "linear(%lld,%lld%s%s)", (long long)l->w->shape[1],
+                    (long long)l->w->shape[0], tp__is_none(l->b) ? ",nobias" : "",
+                    l->w->dtype == TP_FLOAT64 ? ",float64" : "");
 }
 
 static const tp_module_class linear_class = {
@@ -40,9 +42,10 @@ tp_module *tp_nn_linear(int64_t in, int64_t out, const tp_linear_opts *opts) {
     tp_linear_opts o;
     if (!tp__opts("linear", &o, sizeof o, opts)) return NULL;
     if (in < 1 || out < 1)
-        return tp__fail(TP_EVALUE, "linear: %lld inputs and %lld outputs; both must be at least 1", (long long)in,
-                        (long long)out);
-    if (!tp__is_float(o.dtype)) return tp__fail(TP_EDTYPE, "linear: dtype must be float32 or float64");
+        return tp__fail(TP_EVALUE, "linear: %lld inputs and %lld outputs; both must be at least 1",
+                        (long long)in, (long long)out);
+    if (!tp__is_float(o.dtype))
+        return tp__fail(TP_EDTYPE, "linear: dtype must be float32 or float64");
     linear *l = tp__calloc(1, sizeof *l);
     tp_module *m = l ? tp_module_new(&linear_class, l) : NULL;
     if (!m) return NULL;

@@ -9,14 +9,17 @@ static bool remembers(const double *value) {
 }
 
 static void step(const tp__update *u) {
-    tp__adam_step(u->dtype, u->p, u->g, u->memory[0], u->memory[1], u->n, u->lr, u->value[BETA1], u->value[BETA2],
-                  u->value[EPS], u->value[WEIGHT_DECAY], u->t);
+    tp__adam_step(u->dtype, u->p, u->g, u->memory[0], u->memory[1], u->n, u->lr, u->value[BETA1],
+                  u->value[BETA2], u->value[EPS], u->value[WEIGHT_DECAY], u->t);
 }
 
 static const tp__rule adam = {
     .name = "adam",
     .nsettings = 5,
-    .setting = {{"lr", 0.001, false}, {"beta1", 0.9, true}, {"beta2", 0.99, true}, {"eps", 1e-5, false},
+    .setting = {{"lr", 0.001, false},
+                {"beta1", 0.9, true},
+                {"beta2", 0.99, true},
+                {"eps", 1e-5, false},
                 {"weight_decay", 0.01, false}},
     .nmemories = 2,
     .memory = {"exp_avg", "exp_avg_sq"},

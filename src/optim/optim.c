@@ -1,4 +1,4 @@
-/* optim.c -- optimizers without their arithmetic: groups, checks, the step over all parameters, state.
+/* optim.c -- optimizers without their arithmetic: groups, checks, the step over all, state.
  *
  * A step looks at everything and asks for all memory first; only then does it change the first
  * parameter. So it happens as a whole or not at all. */
@@ -8,7 +8,7 @@
 
 typedef struct param {
     tp_tensor *x;                    /* one reference */
-    tp_tensor *memory[TP__MEMORIES]; /* dense, as x in row-major order; NULL until a step needs them */
+    tp_tensor *memory[TP__MEMORIES]; /* dense, row-major; NULL until a step needs them */
     int64_t t;                       /* steps that they have seen */
     int group;
     tp_tensor *dense, *g; /* while a step runs: x or a copy of it, and its gradient or NULL */
@@ -23,7 +23,7 @@ struct tp_optim {
     int ngroups;
 };
 
-/* ---- settings ---------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 static bool setting_is_good(const char *what, const tp__setting *s, double v) {
     if (isfinite(v) && v >= 0 && (!s->fraction || v < 1)) return true;
@@ -77,7 +77,7 @@ const char *tp_optim_name(const tp_optim *o) {
     return o ? o->rule->name : (tp__error_null("optim_name"), NULL);
 }
 
-/* ---- parameters and groups ----------------------------------------------------------------------------- */
+/* ---- parameters and groups ------------------------------------------------------------------- */
 
 static void unref_memory(tp_tensor **memory) {
     for (int k = 0; k < TP__MEMORIES; k++)
@@ -98,9 +98,12 @@ void tp_optim_free(tp_optim *o) {
 static bool is_trainable(const tp_optim *o, int64_t i, const tp_tensor *x) {
     if (!x) return tp__error_null(o->rule->name), false;
     const char *fault = NULL;
-    if (tp__is_none(x)) fault = "is TP_NONE";
-    else if (x->node) fault = "is the result of an op, not a leaf";
-    else if (!x->requires_grad) fault = "does not require a gradient";
+    if (tp__is_none(x))
+        fault = "is TP_NONE";
+    else if (x->node)
+        fault = "is the result of an op, not a leaf";
+    else if (!x->requires_grad)
+        fault = "does not require a gradient";
     if (fault) tp_error_set(TP_EVALUE, "%s: tensor %lld %s", o->rule->name, (long long)i, fault);
     return !fault;
 }
@@ -113,7 +116,8 @@ static bool may_optimize(const tp_optim *o, tp_tensor *const *list, int64_t n) {
         for (int64_t k = 0; k < o->n; k++) twice |= o->param[k].x == list[i];
         for (int64_t k = 0; k < i; k++) twice |= list[k] == list[i];
         if (!twice) continue;
-        tp_error_set(TP_EVALUE, "%s: tensor %lld is in the optimizer already", o->rule->name, (long long)i);
+        tp_error_set(TP_EVALUE, "%s: tensor %lld is in the optimizer already", o->rule->name,
+                     (long long)i);
         return false;
     }
     return true;
@@ -129,10 +133,14 @@ static bool has_room(tp_optim *o, int64_t n) {
 
 int tp_optim_add_group(tp_optim *o, tp_tensor *const *list, int64_t n, double lr_mult) {
     if (!o || !list) return tp__error_null("optim_add_group"), -1;
-    if (n < 1) return tp_error_set(TP_EVALUE, "%s: a group of %lld tensors", o->rule->name, (long long)n), -1;
+    if (n < 1) {
+        tp_error_set(TP_EVALUE, "%s: a group of %lld tensors", o->rule->name, (long long)n);
+        return -1;
+    }
     if (!setting_is_good(o->rule->name, &(tp__setting){.name = "lr_mult"}, lr_mult)) return -1;
     if (!may_optimize(o, list, n) || !has_room(o, n)) return -1;
-    for (int64_t i = 0; i < n; i++) o->param[o->n++] = (param){.x = tp__ref(list[i]), .group = o->ngroups};
+    for (int64_t i = 0; i < n; i++)
+        o->param[o->n++] = (param){.x = tp__ref(list[i]), .group = o->ngroups};
     o->lr_mult[o->ngroups] = lr_mult;
     return o->ngroups++;
 }
@@ -148,13 +156,15 @@ tp_optim *tp__optim_with_module(tp_optim *o, tp_module *m) {
     tp_tensor **list = o ? tp__calloc((size_t)n + 1, sizeof *list) : NULL;
     for (int64_t i = 0; list && i < n; i++) list[i] = tp_module_param(m, i);
     if (list && !n) tp_error_set(TP_EVALUE, "%s: the module has no parameters", o->rule->name);
-    if (list && n) o = tp__optim_with(o, list, n);
-    else tp_optim_free(o), o = NULL;
+    if (list && n)
+        o = tp__optim_with(o, list, n);
+    else
+        tp_optim_free(o), o = NULL;
     tp__mfree(list);
     return o;
 }
 
-/* ---- the step ------------------------------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------------------- */
 
 static bool gradient_fits(const tp_optim *o, const param *p) {
     const tp_tensor *g = p->x->grad;
@@ -162,8 +172,9 @@ static bool gradient_fits(const tp_optim *o, const param *p) {
     char here[TP__SHAPE_TEXT], there[TP__SHAPE_TEXT];
     if (tp__shape_equal(&a, &b) && g->dtype == p->x->dtype) return true;
     tp_error_set(TP_ESHAPE, "%s: parameter %lld is %s %s but its gradient %s %s", o->rule->name,
-                 (long long)(p - o->param), tp_dtype_name((tp_dtype)p->x->dtype), tp__shape_text(&a, here),
-                 tp_dtype_name((tp_dtype)g->dtype), tp__shape_text(&b, there));
+                 (long long)(p - o->param), tp_dtype_name((tp_dtype)p->x->dtype),
+                 tp__shape_text(&a, here), tp_dtype_name((tp_dtype)g->dtype),
+                 tp__shape_text(&b, there));
     return false;
 }
 
@@ -198,7 +209,8 @@ static void apply(const tp_optim *o, param *p) {
                     .lr = o->value[0] * o->lr_mult[p->group],
                     .value = o->value,
                     .t = p->t + 1};
-    for (int k = 0; k < o->rule->nmemories; k++) u.memory[k] = p->memory[k] ? tp__ptr(p->memory[k]) : NULL;
+    for (int k = 0; k < o->rule->nmemories; k++)
+        u.memory[k] = p->memory[k] ? tp__ptr(p->memory[k]) : NULL;
     o->rule->step(&u);
     if (p->memory[0]) p->t++;
     if (p->dense != p->x) tp__copy(p->x, p->dense);
@@ -224,7 +236,7 @@ void tp_optim_zero_grad(tp_optim *o) {
     for (int64_t i = 0; o && i < o->n; i++) tp_zero_grad(o->param[i].x);
 }
 
-/* ---- state ------------------------------------------------------------------------------------------------ */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 enum { NAME = 64 };
 
@@ -247,7 +259,8 @@ static bool put_param(const tp_optim *o, tp_dict *d, int64_t i) {
     if (!p->t) return true; /* it remembers nothing yet */
     if (!put_number(d, param_name(name, i, "step"), (double)p->t, TP_INT64)) return false;
     for (int k = 0; k < o->rule->nmemories; k++)
-        if (tp_dict_set(d, param_name(name, i, o->rule->memory[k]), tp__clone(p->memory[k]))) return false;
+        if (tp_dict_set(d, param_name(name, i, o->rule->memory[k]), tp__clone(p->memory[k])))
+            return false;
     return true;
 }
 
@@ -274,13 +287,14 @@ tp_dict *tp_optim_state(const tp_optim *o) {
 }
 
 /* What a state says, until all of it is known to fit. */
+typedef struct draft_param {
+    tp_tensor *memory[TP__MEMORIES]; /* scoped copies */
+    int64_t t;
+} draft_param;
 typedef struct draft {
     double value[TP__SETTINGS];
     double *lr_mult;
-    struct {
-        tp_tensor *memory[TP__MEMORIES]; /* scoped copies */
-        int64_t t;
-    } *param;
+    draft_param *param;
 } draft;
 
 static bool take_number(tp__taking *t, const char *name, const tp__setting *s, double *v) {
@@ -301,7 +315,8 @@ static bool take_param(const tp_optim *o, tp__taking *t, int64_t i, draft *d) {
     const tp_tensor *x = o->param[i].x;
     const tp_shape shape = tp__shape(x);
     for (int k = 0; k < o->rule->nmemories; k++) {
-        const tp_tensor *m = tp__take(t, param_name(name, i, o->rule->memory[k]), &shape, (tp_dtype)x->dtype);
+        const tp_tensor *m =
+            tp__take(t, param_name(name, i, o->rule->memory[k]), &shape, (tp_dtype)x->dtype);
         d->param[i].memory[k] = m ? tp__clone(m) : NULL;
         if (!d->param[i].memory[k]) return false;
     }
@@ -311,7 +326,8 @@ static bool take_param(const tp_optim *o, tp__taking *t, int64_t i, draft *d) {
 static bool take_all(const tp_optim *o, tp__taking *t, draft *d) {
     char name[NAME];
     for (int k = 0; k < o->rule->nsettings; k++)
-        if (!take_number(t, o->rule->setting[k].name, &o->rule->setting[k], &d->value[k])) return false;
+        if (!take_number(t, o->rule->setting[k].name, &o->rule->setting[k], &d->value[k]))
+            return false;
     for (int k = 0; k < o->ngroups; k++) {
         const tp__setting mult = {.name = group_name(name, k)};
         if (!take_number(t, name, &mult, &d->lr_mult[k])) return false;

@@ -1,7 +1,7 @@
 /* optim.h -- what an optimizer's rule is, to the part that all of them share.
  *
- * A rule is its settings, the tensors that it remembers for each parameter, and one fused step over one
- * parameter. Groups, checks, state and errors are optim.c's, once for all rules. */
+ * A rule is its settings, the tensors that it remembers for each parameter, and one fused step over
+ * one parameter. Groups, checks, state and errors are optim.c's, once for all rules. */
 #ifndef TAPER_SRC_OPTIM_H
 #define TAPER_SRC_OPTIM_H
 #include "nn/nn.h"
@@ -33,14 +33,14 @@ typedef struct tp__rule {
     const char *name;
     int nsettings, nmemories;
     tp__setting setting[TP__SETTINGS];
-    const char *memory[TP__MEMORIES];            /* their names in a state */
-    bool (*remembers)(const double *value);      /* does a step with these settings need the memories? */
+    const char *memory[TP__MEMORIES];       /* their names in a state */
+    bool (*remembers)(const double *value); /* does a step with these settings need the memories? */
     void (*step)(const tp__update *u);
 } tp__rule;
 
 /* An optimizer without parameters. given: one number per setting, 0 for the default. */
 tp_optim *tp__optim_new(const tp__rule *rule, const double *given);
-/* Its first group, which must not be empty. Frees o and returns NULL on failure, and if o is NULL. */
+/* Its first group, which must not be empty. Frees o and returns NULL on failure; o may be NULL. */
 tp_optim *tp__optim_with(tp_optim *o, tp_tensor *const *param, int64_t n);
 tp_optim *tp__optim_with_module(tp_optim *o, tp_module *m);
 

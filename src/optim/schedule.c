@@ -1,7 +1,7 @@
 /* schedule.c -- values that change along a training: linear, cosine, exponential.
  *
- * cos and pow are the kernels', not libm's: a learning rate goes into every weight, and weights have the
- * same bits on every system. */
+ * cos and pow are the kernels', not libm's: a learning rate goes into every weight, and weights
+ * have the same bits on every system. */
 #include "optim/optim.h"
 
 static double call(tp__pw_op op, double a, double b) {

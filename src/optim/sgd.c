@@ -8,8 +8,8 @@ static bool remembers(const double *value) {
 }
 
 static void step(const tp__update *u) {
-    tp__sgd_step(u->dtype, u->p, u->g, u->memory[0], u->n, u->lr, u->value[MOMENTUM], u->value[WEIGHT_DECAY],
-                 u->t == 1);
+    tp__sgd_step(u->dtype, u->p, u->g, u->memory[0], u->n, u->lr, u->value[MOMENTUM],
+                 u->value[WEIGHT_DECAY], u->t == 1);
 }
 
 static const tp__rule sgd = {

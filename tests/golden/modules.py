@@ -1,7 +1,8 @@
-"""What PyTorch makes of an architecture and a seed, for tests/test_nn.c:  python3 modules.py > modules.txt
+"""What PyTorch makes of an architecture and a seed, for tests/test_nn.c:
+python3 modules.py > modules.txt
 
-Each line is "SEED@SPEC@SHA256@NAMES@PRINT": sha256 is over `name\\0dtype\\0shape\\0` and the bytes of each
-tensor of the state_dict, names sorted; PRINT is print(net) with ~ for a newline."""
+Each line is "SEED@SPEC@SHA256@NAMES@PRINT": sha256 is over `name\\0dtype\\0shape\\0` and the bytes of
+each tensor of the state_dict, names sorted; PRINT is print(net) with ~ for a newline."""
 import hashlib
 import re
 import torch

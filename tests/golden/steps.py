@@ -1,9 +1,9 @@
 """100 steps of fastai's optimizers in plain torch operations, for tests/test_optim.c:
 python3 steps.py > steps.txt
 
-Each line is "CASE STEP BITS...": the parameters after that step, floats as their bits in hex. Values and
-gradients are torch.rand() - 0.5 from seed 7, drawn parameter by parameter, step by step; in the case
-"gaps" the second parameter has no gradient in every third step."""
+Each line is "CASE STEP BITS...": the parameters after that step, floats as their bits in hex. Values
+and gradients are torch.rand() - 0.5 from seed 7, drawn parameter by parameter, step by step; in the
+case "adam_gaps" the second parameter has no gradient in every third step."""
 import math
 import struct
 import torch
