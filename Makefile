@@ -12,7 +12,7 @@ check: build    ## run all tests on the release build
 	@$(CTEST) build
 
 asan tsan:      ## the tests under AddressSanitizer + UBSan, or under ThreadSanitizer
-	@cmake --preset $@ -DTAPER_WERROR=ON
+	@cmake --preset $@
 	@cmake --build build-$@ -j $(JOBS)
 	@$(CTEST) build-$@
 
