@@ -49,7 +49,8 @@ typedef struct tp_module_class {
     int (*spec)(void *self, char *buf, size_t size);
 } tp_module_class;
 
-/* A module of class c (which must outlive it) around self, which it takes. */
+/* A module of class c (which must outlive it) around self, which it takes; a class that needs none
+ * gets NULL. */
 TP_API TP_OWNED tp_module *tp_module_new(const tp_module_class *c, TP_TAKES void *self);
 TP_API TP_BORROWED void *tp_module_self(const tp_module *m);
 /* m keeps x, under a name without dots that is new in m; a parameter requires a gradient from now
@@ -76,8 +77,9 @@ TP_API TP_OWNED tp_dict *tp_state_dict(const tp_module *m);
 TP_API TP_MUST_CHECK tp_status tp_load_state_dict(tp_module *m, const tp_dict *state);
 /* torch's print(m), as snprintf. */
 TP_API int64_t tp_module_repr(const tp_module *m, char *buf, size_t size);
-/* "linear(784,30) relu linear(30,1)", as snprintf; -1 if a part has no spec. And back: a sequential
- * of what the text names, parameters from rng. EVALUE shows the place in the text. */
+/* "linear(784,30) relu linear(30,1)", as snprintf; -1 if a part has no spec. And back: a text of one
+ * layer is that layer, several are a sequential; "linear(5,3,nobias,float64)" and
+ * "sequential(relu relu)" are layers too. Parameters are drawn from rng. EVALUE names the place. */
 TP_API int64_t tp_module_spec(const tp_module *m, char *buf, size_t size);
 TP_API TP_OWNED tp_module *tp_module_parse(const char *text, tp_rng *rng);
 
