@@ -73,11 +73,21 @@ typedef tp_tensor *(*tp_gradcheck_fn)(tp_tensor *const *in, int n, void *user);
 TP_API TP_MUST_CHECK tp_status tp_gradcheck(tp_gradcheck_fn f, tp_tensor *const *in, int n,
                                             void *user, double step, double tol);
 
+/* ---- looking at the tape --------------------------------------------------------------------- */
+
+/* Write what leads to t as a Graphviz drawing: `dot -Tsvg tape.dot -o tape.svg` draws it. EIO, EGRAD
+ * where nothing was recorded. */
+TP_API TP_MUST_CHECK tp_status tp_graph_dot(tp_tensor *t, const char *path);
+/* While on (per thread), an op, or its step of a backward, that makes a NaN or an infinity of finite
+ * numbers fails, EVALUE, and the message names it and its line. Slow; for finding the place. */
+TP_API void tp_set_detect_anomaly(bool on);
+
 #ifdef __cplusplus
 }
 #elif !defined TAPER_PLAIN
 #define tp_backward(...) tp__site_status(tp_backward(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_backward_from(...) tp__site_status(tp_backward_from(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_graph_dot(...) tp__site_status(tp_graph_dot(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_apply(...) TP__SITE(tp_apply(__VA_ARGS__))
 #define tp_detach(...) TP__SITE(tp_detach(__VA_ARGS__))
 #define tp_requires_grad_(...) TP__SITE(tp_requires_grad_(__VA_ARGS__))

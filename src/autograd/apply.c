@@ -3,6 +3,7 @@
  * An op computes its result; the door records the call on the thread's tape if an input needs a
  * gradient. In-place writes pass tp__may_write, so no value that the tape follows ever changes. */
 #include "autograd/autograd.h"
+#include "autograd/graph.h"
 #include "autograd/tape.h"
 #include <string.h>
 
@@ -16,6 +17,7 @@ tp_tensor *tp__apply_named(tp__call *c, const char *grad_fn) {
     c->saves = c->op->saves;
     c->out = c->op->forward(c);
     if (TP__UNLIKELY(!c->out)) return NULL;
+    if (TP__UNLIKELY(tp__is_tracing()) && !tp__trace(c)) return NULL;
     if (tracked && grad_fn && tp_grad_enabled() && tp__is_float((tp_dtype)c->out->dtype))
         return tp__tape_record(c, grad_fn);
     return c->out;

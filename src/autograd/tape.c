@@ -4,6 +4,7 @@
  * order: backward is one loop against it. Everything that all ops share is here and only here:
  * checking that saved values are unchanged, un-broadcasting, converting, adding up. */
 #include "autograd/tape.h"
+#include "autograd/graph.h"
 #include <string.h>
 
 static _Thread_local struct {
@@ -17,6 +18,9 @@ tp__node *tp__tape_last(void) {
 }
 int64_t tp__tape_length(void) {
     return tape.length;
+}
+uint64_t tp__tape_mark(void) {
+    return ++tape.marks;
 }
 
 /* ---- recording ------------------------------------------------------------------------------- */
@@ -178,7 +182,8 @@ static bool step(tp__node *n) {
     for (int i = 0; i < n->call.nin; i++) {
         if (!n->in[i]->requires_grad) continue;
         tp_tensor *g = n->call.op->backward(&n->call, n->grad, i);
-        if (!g || !give(n, n->in[i], g)) return false;
+        if (!g || (TP__UNLIKELY(tp__is_tracing()) && !tp__trace_gradient(n->grad, g))) return false;
+        if (!give(n, n->in[i], g)) return false;
     }
     if (n->call.out->retain_grad && !accumulate(&n->call.out->grad, n->grad, n, true)) return false;
     return true;
