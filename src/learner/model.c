@@ -203,8 +203,9 @@ static tp_status put_architecture(const tp_model *m, tp_dict *d) {
     if (n < 0) return tp_error_code();
     char *text = tp__calloc((size_t)n + 1, 1);
     if (!text) return TP_ENOMEM;
-    tp_module_spec(m->module, text, (size_t)n + 1);
-    const tp_status r = tp_dict_set_str(d, PREFIX "architecture", text);
+    tp_status r = TP_OK;
+    if (tp_module_spec(m->module, text, (size_t)n + 1) < 0) r = tp_error_code();
+    if (!r) r = tp_dict_set_str(d, PREFIX "architecture", text);
     tp__mfree(text);
     return r;
 }
