@@ -719,23 +719,27 @@ static void every_allocation_may_fail(void **state) {
     assert_true(failures > 60);
 }
 
-enum { THREADS = 8, ROUNDS = 50 };
+/* Batches large enough that the threads also compete for the pool's tiles. */
+enum { THREADS = 8, ROUNDS = 20, BATCH = 48, IN = 6, OUT = 2 };
 
 typedef struct predictor {
     tp_module *m;
-    float x[6], y[2]; /* what to ask, what the answer must be */
+    float x[BATCH * IN], y[BATCH * OUT]; /* what to ask, what the answer must be */
     bool ok;
 } predictor;
+
+static bool ask(const predictor *p, float *y) {
+    tp_tensor *x = tp_from(p->x, TP_SHAPE(BATCH, IN), TP_FLOAT32);
+    return !tp_copy_to(tp_forward(p->m, x), y, BATCH * OUT, TP_FLOAT32);
+}
 
 static void predict(void *ctx) {
     predictor *p = ctx;
     p->ok = true;
     for (int i = 0; i < ROUNDS; i++) {
         const tp_scope s = tp_scope_no_grad();
-        float y[2] = {0};
-        p->ok &= !tp_copy_to(tp_forward(p->m, tp_from(p->x, TP_SHAPE(1, 6), TP_FLOAT32)), y, 2,
-                             TP_FLOAT32);
-        p->ok &= !memcmp(y, p->y, sizeof y);
+        float y[BATCH * OUT] = {0};
+        p->ok &= ask(p, y) && !memcmp(y, p->y, sizeof y);
         tp_scope_end(s);
     }
     tp_thread_end();
@@ -743,16 +747,16 @@ static void predict(void *ctx) {
 
 static void eight_threads_share_a_module(void **state) {
     (void)state;
-    tp_module *m = must_parse(
-        "linear(6,16) relu linear(16,16) sigmoid sequential(linear(16,8) tanh) linear(8,2)");
-    predictor p[THREADS];
+    static predictor p[THREADS];
+    tp_module *m = must_parse("linear(6,128) relu linear(128,96) sigmoid "
+                              "sequential(linear(96,8) tanh) linear(8,2)");
     tp__thread *t[THREADS];
-    tp_scope s = tp_scope_no_grad();
+    tpt_ok(tp_set_num_threads(4));
+    const tp_scope s = tp_scope_no_grad();
     for (int i = 0; i < THREADS; i++) {
-        p[i] = (predictor){.m = m};
-        for (int k = 0; k < 6; k++) p[i].x[k] = (float)sin(i * 6 + k);
-        tpt_ok(tp_copy_to(tp_forward(m, tp_from(p[i].x, TP_SHAPE(1, 6), TP_FLOAT32)), p[i].y, 2,
-                          TP_FLOAT32));
+        p[i].m = m;
+        for (int k = 0; k < BATCH * IN; k++) p[i].x[k] = (float)sin(i * 100 + k);
+        assert_true(ask(&p[i], p[i].y));
     }
     tp_scope_end(s);
     const int32_t refs = tp_module_param(m, 0)->refs;
@@ -760,6 +764,7 @@ static void eight_threads_share_a_module(void **state) {
     for (int i = 0; i < THREADS; i++) tp__thread_join(t[i]);
     for (int i = 0; i < THREADS; i++) assert_true(p[i].ok);
     assert_int_equal(tp_module_param(m, 0)->refs, refs);
+    tpt_ok(tp_set_num_threads(0));
     tp_module_free(m);
 }
 
