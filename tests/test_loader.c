@@ -340,6 +340,7 @@ static void workers_change_nothing(void **state) {
 
 static void batches_are_filled_by_workers(void **state) {
     (void)state;
+    tpt_ok(tp_set_num_threads(2));
     for (int batched = 0; batched < 2; batched++) {
         numbers set = {.n = 40, .slow = 300000};
         tp_dataset ds = dataset_of(&set);
@@ -350,10 +351,18 @@ static void batches_are_filled_by_workers(void **state) {
         assert_true(set.elsewhere > 0); /* a slow dataset gets help by itself */
         tp_loader_free(dl);
     }
+    tpt_ok(tp_set_num_threads(0));
 }
 
-static void fast_data_stay_on_their_thread(void **state) {
+static void some_data_stay_on_their_thread(void **state) {
     (void)state;
+    numbers slow = {.n = 12, .slow = 300000};
+    tpt_ok(tp_set_num_threads(1)); /* slow, but only one thread is allowed */
+    tp_loader *one = loader_of(&slow, 4, true, 0);
+    drain(one, NULL);
+    assert_int_equal(slow.elsewhere, 0);
+    tp_loader_free(one);
+    tpt_ok(tp_set_num_threads(0));
     numbers set = {.n = 40};
     tp_loader *dl = loader_of(&set, 4, true, -1);
     drain(dl, NULL);
@@ -757,7 +766,7 @@ int main(void) {
         TPT(zip_refuses),
         TPT(workers_change_nothing),
         TPT(batches_are_filled_by_workers),
-        TPT(fast_data_stay_on_their_thread),
+        TPT(some_data_stay_on_their_thread),
         TPT(freed_inside_a_pass),
         TPT(restarted_inside_a_pass),
         TPT(errors_name_the_sample),

@@ -8,8 +8,8 @@
 #include <string.h>
 
 enum { SLOTS = 4, MAX_WORKERS = 64, UNDECIDED = -2 };
-/* A first batch that took less than this is not worth other threads, which cost that much to wake. */
-static const double WORTH_WORKERS = 200e-6;
+/* Seconds. Batches that take less are not worth other threads, which cost about that much to wake. */
+static const double WORTH_WORKERS = 50e-6;
 
 typedef struct slot {
     tp_tensor *x, *y; /* kept */
@@ -42,7 +42,8 @@ struct tp_loader {
     int64_t base;      /* the batch that slot 0 had first */
     int64_t scheduled; /* batches before this one have a slot; changed under the lock */
 
-    int want; /* workers to start, once a batch has been seen to take long; UNDECIDED */
+    int want;  /* workers to start; UNDECIDED: once a batch has been seen to take long */
+    bool warm; /* a batch was filled already, so the next one does not pay for fresh memory */
     int nworkers;
     tp__thread *worker[MAX_WORKERS];
     tp__mutex *lock; /* NULL while there are no workers */
@@ -295,9 +296,9 @@ void tp_loader_restart(tp_loader *dl) {
 
 /* Nobody chose, and a batch was just filled without help in `seconds`: would workers have helped? */
 static int useful_workers(const tp_loader *dl, double seconds) {
-    if (tp__dataset_in_memory(&dl->ds) || seconds < WORTH_WORKERS) return 0;
+    const int n = tp_get_num_threads(); /* whoever allows one thread gets no more */
+    if (n < 2 || tp__dataset_in_memory(&dl->ds) || seconds < WORTH_WORKERS) return 0;
     if (dl->ds.get_batch) return 1;
-    const int n = tp__cpu_count();
     return n < 8 ? n : 8;
 }
 
@@ -316,7 +317,9 @@ static tp_status fill_next(tp_loader *dl) {
     if (r) return r;
     const double start = dl->want ? tp__os_now() : 0;
     finish(dl, dl->position);
-    if (!dl->want) return TP_OK;
+    const bool warm = dl->warm;
+    dl->warm = true;
+    if (!dl->want || !warm) return TP_OK;
     hire(dl, useful_workers(dl, tp__os_now() - start));
     return schedule_ahead(dl);
 }
