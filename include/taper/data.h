@@ -29,7 +29,7 @@ typedef struct tp_dataset {
     int64_t (*len)(void *self);
     tp_status (*get)(void *self, int64_t i, tp_sample *s);
     void (*free)(void *self); /* NULL: nothing to free */
-    /* Optional: fill n rows at once, x[n, x_shape], y[n, y_shape]. */
+    /* Optional: fill n rows at once, x[n, x_shape], y[n, y_shape]. Called as get is. */
     tp_status (*get_batch)(void *self, const int64_t *index, int64_t n, void *x, void *y);
 } tp_dataset;
 
@@ -108,7 +108,7 @@ typedef struct tp_loader_opts {
         *rng; /* where passes draw their seeds; NULL: the default generator of the calling thread */
 } tp_loader_opts;
 typedef struct tp_batch {
-    tp_tensor *x, *y; /* [n, ...]; borrowed until the next call */
+    tp_tensor *x, *y; /* [n, ...]; borrowed until the next call, or yours by tp_keep */
     int64_t n;
     const int64_t *index; /* which samples */
 } tp_batch;
@@ -116,7 +116,8 @@ typedef struct tp_batch {
 /* Batches of ds (copied; what it points to must outlive the loader). */
 TP_API TP_OWNED tp_loader *tp_loader_new(const tp_dataset *ds, const tp_loader_opts *opts);
 TP_API void tp_loader_free(TP_TAKES tp_loader *dl);
-/* 1: *b is the next batch; 0: the pass is over, the next call begins another; < 0: a tp_status. */
+/* 1: *b is the next batch; 0: the pass is over, the next call begins another; < 0: a tp_status,
+ * whose message names the first bad sample of that batch; the next call goes on behind it. */
 TP_API TP_MUST_CHECK int tp_loader_next(tp_loader *dl, tp_batch *b);
 TP_API void tp_loader_restart(tp_loader *dl);          /* drop the rest of this pass */
 TP_API int64_t tp_loader_len(const tp_loader *dl);     /* batches in a pass */

@@ -73,14 +73,15 @@ typedef struct tp_learner_opts {
 TP_API TP_OWNED tp_learner *tp_learner_new(const tp_learner_opts *opts);
 TP_API void tp_learner_free(TP_TAKES tp_learner *l);
 /* Train for `epochs` at a constant rate, or on fastai's one-cycle schedule (lr_max / 25 up, down to
- * lr_max / 1e5; momentum 0.95 -> 0.85 -> 0.95). Errors name epoch and batch. */
+ * lr_max / 1e5; momentum 0.95 -> 0.85 -> 0.95, if there is one). Errors name epoch and batch; a
+ * training loss that is nan or inf is one. */
 TP_API TP_MUST_CHECK tp_status tp_fit(tp_learner *l, int64_t epochs, double lr);
 TP_API TP_MUST_CHECK tp_status tp_fit_one_cycle(tp_learner *l, int64_t epochs, double lr_max);
-/* Ask the running fit to end after this batch; async-signal-safe. */
+/* Ask the running fit to end after this batch or validation pass; async-signal-safe. */
 TP_API void tp_learner_stop(tp_learner *l);
 TP_API bool tp_learner_stopped(const tp_learner *l); /* did the last fit end before its time? */
 /* Loss and metrics over `dl` (NULL: the validation loader): values[0] is the loss; n = 1 +
- * nmetrics. */
+ * nmetrics. No callback is called. */
 TP_API TP_MUST_CHECK tp_status tp_learner_validate(tp_learner *l, tp_loader *dl, double *values,
                                                    int n);
 TP_API TP_BORROWED const tp_progress *tp_learner_progress(const tp_learner *l);
@@ -104,8 +105,10 @@ TP_API TP_MUST_CHECK tp_status tp_recorder_set_state(tp_learner *l, const tp_dic
 /* A callback that prints fastai's table to stdout: header, then a line an epoch. */
 TP_API TP_BORROWED tp_callback *tp_table_callback(void);
 
-/* Model, optimizer, generator, loader and recorder in one file after whole epochs; reading it into
- * a learner made in the same way continues with the same bits. */
+/* Model, optimizer, default generator, training loader and recorder in one file. Not while a fit
+ * runs, but for after_batch and after_epoch of a callback whose order is above 50. A learner made
+ * in the same way that reads it continues with the same bits: if the file's fit had not done all
+ * of its epochs, the next tp_fit goes on with it, and counts them. A failure changes nothing. */
 TP_API TP_MUST_CHECK tp_status tp_learner_save(const tp_learner *l, const char *path);
 TP_API TP_MUST_CHECK tp_status tp_learner_load(tp_learner *l, const char *path);
 
