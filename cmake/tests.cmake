@@ -13,7 +13,7 @@ set(test_environment TAPER_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR} TAPER_BUILD_DI
                      CMOCKA_MESSAGE_OUTPUT=TAP)
 function(taper_test name label) # command...
     add_test(NAME ${name} COMMAND ${ARGN})
-    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300 ENVIRONMENT "${test_environment}")
+    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 600 ENVIRONMENT "${test_environment}")
 endfunction()
 
 file(GLOB support CONFIGURE_DEPENDS tests/support.c)
@@ -50,6 +50,7 @@ function(taper_bats script label)
     get_filename_component(name ${script} NAME_WE)
     taper_test(${name} ${label} sh -c "PATH=\"$1:$PATH\" exec \"$2\" --tap \"$3\"" sh
                ${CMAKE_BINARY_DIR} ${BATS} ${script})
+    set_tests_properties(${name} PROPERTIES COST 100) # the longest ones, so they begin first
 endfunction()
 file(GLOB scripts CONFIGURE_DEPENDS tests/*.bats)
 foreach(script ${scripts})
@@ -71,5 +72,4 @@ if(NOT TAPER_SANITIZE)
         taper_bats(${script} package)
     endforeach()
     taper_test(pages package ${CMAKE_CURRENT_SOURCE_DIR}/tests/docs.py ${CMAKE_BINARY_DIR})
-    set_tests_properties(pages PROPERTIES TIMEOUT 600)
 endif()
