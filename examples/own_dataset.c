@@ -1,7 +1,8 @@
-/* own_dataset.c -- a data set of your own: wines, described by three numbers, that are made up as they
- * are asked for. A loader shuffles them into batches, and a learner trains on these.
+/* own_dataset.c -- a data set of your own: wines, described by three numbers, that are made up as
+ * they are asked for. A loader shuffles them into batches, and a learner trains on these.
  *
- * get() is called from the loader's threads, several at once, so it only reads what self points to. */
+ * get() is called from the loader's threads, several at once, so it only reads what self points
+ * to. */
 #include <math.h>
 #include <stdio.h>
 #include <taper.h>

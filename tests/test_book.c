@@ -1,7 +1,7 @@
 /* test_book.c -- the numbers that the book prints, from its data set and through the library.
  *
- * The weights replay the generator of the published run, draw by draw. "Equal" means: counts are exact,
- * floats are within one unit of the last digit that was printed. */
+ * The weights replay the generator of the published run, draw by draw. "Equal" means: counts are
+ * exact, floats are within one unit of the last digit that was printed. */
 #include "support.h"
 
 #include <math.h>
@@ -36,7 +36,7 @@ static int free_images(void **state) {
     return 0;
 }
 
-/* ---- the data ------------------------------------------------------------------------------------- */
+/* ---- the data -------------------------------------------------------------------------------- */
 
 static void the_data_set(void **state) {
     (void)state;
@@ -64,7 +64,7 @@ static void the_data_set(void **state) {
     }
 }
 
-/* ---- pixel similarity ---------------------------------------------------------------------------------- */
+/* ---- pixel similarity ------------------------------------------------------------------------ */
 
 static tp_tensor *stack(tp_part part, int64_t first, int64_t end) {
     tp_tensor *x, *y;
@@ -105,7 +105,7 @@ static void pixel_similarity(void **state) {
     assert_int_equal(count(tp_ge(distance(valid7, mean3), distance(valid7, mean7))), 1013);
 }
 
-/* ---- training, as the chapter does it ------------------------------------------------------------------- */
+/* ---- training, as the chapter does it -------------------------------------------------------- */
 
 typedef struct run {
     tp_dataset train_set, valid_set;
@@ -197,7 +197,7 @@ static void zero_initialised(void **state) {
     end(&r);
 }
 
-/* ---- tables A and B ---------------------------------------------------------------------------------------- */
+/* ---- tables A and B -------------------------------------------------------------------------- */
 
 static const double table_a[10][3] = {
     {0.636857, 0.503549, 0.495584}, {0.545725, 0.170281, 0.866045}, {0.199223, 0.184893, 0.831207},

@@ -8,11 +8,12 @@
 #include "taper/data.h"
 #include "taper/ops.h"
 
-/* ---- folders ----------------------------------------------------------------------------------- */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 enum { H = 3, W = 4, PIXELS = H * W };
 
-/* A picture whose pixel k is (first + k) mod 256; of a colour picture, k counts its channels too. */
+/* A picture whose pixel k is (first + k) mod 256; of a colour picture, k counts its channels
+ * too. */
 static void put_png(const char *name, int first, int height, int width, int channels) {
     uint8_t pixels[1000], file[4000];
     for (int k = 0; k < height * width * channels; k++) pixels[k] = (uint8_t)(first + k);
@@ -75,7 +76,7 @@ static void check_part(tp_images *im, tp_part part) {
     }
 }
 
-/* ---- parts --------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static void parts_as_they_are(void **state) {
     (void)state;
@@ -181,7 +182,7 @@ static void classes_of_a_model(void **state) {
     expect_error(TP_EVALUE, "DIR/test/cat/00.png: class 'cat' is not one of the model's");
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void bad_files(void **state) {
     (void)state;
@@ -273,7 +274,7 @@ static void the_hash_is_of_all_that_matters(void **state) {
     tp_images_free(im);
 }
 
-/* ---- tensors and datasets ------------------------------------------------------------------------------- */
+/* ---- tensors and datasets -------------------------------------------------------------------- */
 
 static void tensors_share_the_block(void **state) {
     (void)state;
@@ -359,7 +360,7 @@ static void idx_files_keep_their_order(void **state) {
     tp_images_free(im);
 }
 
-/* ---- refused ------------------------------------------------------------------------------------------- */
+/* ---- refused --------------------------------------------------------------------------------- */
 
 static void refuse(tp_images_opts o, const char *text) {
     o.size = sizeof o;

@@ -17,7 +17,7 @@
 static const int worker_counts[] = {-1, 0, 1, 2, 5};
 enum { WORKER_COUNTS = sizeof worker_counts / sizeof *worker_counts };
 
-/* ---- a dataset of numbers: x = [i, i + 0.5], y = 10 i ------------------------------------------------ */
+/* ---- a dataset of numbers: x = [i, i + 0.5], y = 10 i ---------------------------------------- */
 
 typedef struct numbers {
     int64_t n;
@@ -108,7 +108,7 @@ static int64_t drain(tp_loader *dl, int64_t *order) {
     return n;
 }
 
-/* ---- torch's order ------------------------------------------------------------------------------------ */
+/* ---- torch's order --------------------------------------------------------------------------- */
 
 /* "3x5+5": batches, size of the first and of the last. */
 static void write_pass(tp_loader *dl, char *line, size_t size) {
@@ -228,7 +228,7 @@ static void a_generator_of_its_own(void **state) {
     tp_rng_free(rng);
 }
 
-/* ---- zip ------------------------------------------------------------------------------------------------ */
+/* ---- zip ------------------------------------------------------------------------------------- */
 
 static tp_loader *zip_loader(tp_tensor *x, tp_tensor *y, tp_dataset *ds, int64_t batch_size) {
     tpt_ok(tp_zip_dataset(x, y, ds));
@@ -321,7 +321,7 @@ static void zip_refuses(void **state) {
     tpt_expect_error(TP_ENULL, "zip_dataset: an argument is NULL");
 }
 
-/* ---- workers ---------------------------------------------------------------------------------------------- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 static void workers_change_nothing(void **state) {
     (void)state;
@@ -397,7 +397,7 @@ static void restarted_inside_a_pass(void **state) {
     tp_loader_restart(NULL);
 }
 
-/* ---- errors --------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void errors_name_the_sample(void **state) {
     (void)state;
@@ -506,7 +506,7 @@ static void refused_datasets(void **state) {
     refuse(&ds, (tp_loader_opts){0}, TP_EDTYPE, "loader: the dataset's y_dtype is 9, no dtype");
 }
 
-/* ---- batches as tensors ---------------------------------------------------------------------------------- */
+/* ---- batches as tensors ---------------------------------------------------------------------- */
 
 static void lengths(void **state) {
     (void)state;
@@ -579,7 +579,7 @@ static void nothing_is_allocated_in_steady_state(void **state) {
     }
 }
 
-/* ---- states ------------------------------------------------------------------------------------------------ */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 /* Go on from a state taken after `taken` batches, in another loader and process, so to say. */
 static void resume_after(int64_t taken, int workers, bool own_rng) {
@@ -657,7 +657,7 @@ static void refused_states(void **state) {
     tp_loader_free(wider);
 }
 
-/* ---- splits ------------------------------------------------------------------------------------------------ */
+/* ---- splits ---------------------------------------------------------------------------------- */
 
 static void split_is_a_permutation(void **state) {
     (void)state;
@@ -694,7 +694,7 @@ static void limit_is_even(void **state) {
     }
 }
 
-/* ---- no memory ------------------------------------------------------------------------------------------------ */
+/* ---- no memory ------------------------------------------------------------------------------- */
 
 /* Everything a loader does; TP_OK, or the error. */
 static tp_status use_loader(int workers) {

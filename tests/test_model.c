@@ -1,4 +1,5 @@
-/* test_model.c -- model files: what is in them, asking a model, and every way in which a file lies. */
+/* test_model.c -- model files: what is in them, asking a model, and every way in which a file
+ * lies. */
 #define _POSIX_C_SOURCE 200809L
 #include "support.h"
 
@@ -42,7 +43,7 @@ static const char *file(void) {
     return path;
 }
 
-/* ---- what is in the file ----------------------------------------------------------------------------- */
+/* ---- what is in the file --------------------------------------------------------------------- */
 
 static void round_trip(void **state) {
     (void)state;
@@ -109,7 +110,7 @@ static void strings_of_the_file(void **state) {
     tp_module_free(net);
 }
 
-/* ---- asking -------------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 static void probabilities_are_a_softmax(void **state) {
     (void)state;
@@ -198,7 +199,7 @@ static void an_image_file(void **state) {
     tp_module_free(net);
 }
 
-/* ---- many threads, one model ------------------------------------------------------------------------------ */
+/* ---- many threads, one model ----------------------------------------------------------------- */
 
 enum { THREADS = 8, ROUNDS = 30, IMAGES = 40 };
 typedef struct asker {
@@ -244,7 +245,7 @@ static void many_threads_ask_one_model(void **state) {
     tp_module_free(net);
 }
 
-/* ---- refused models ------------------------------------------------------------------------------------------ */
+/* ---- refused models -------------------------------------------------------------------------- */
 
 static tp_tensor *pass(void *self, tp_tensor *const *in, int n) {
     (void)self;
@@ -296,7 +297,7 @@ static void refused_models(void **state) {
     tp_module_free(net);
 }
 
-/* ---- files that lie ------------------------------------------------------------------------------------------- */
+/* ---- files that lie -------------------------------------------------------------------------- */
 
 static tp_dict *good_file(void) {
     tp_module *net = small_net();
@@ -435,7 +436,7 @@ static void damaged_files(void **state) {
     free(bad);
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static tp_status use_model(tp_module *net) {
     const tp_model_opts o = opts_for(net);

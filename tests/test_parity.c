@@ -1,9 +1,9 @@
 /* test_parity.c -- the same seed gives PyTorch's training curve.
  *
- * parity/curve.py is plain PyTorch; what it printed is checked in under golden/ and compared always, and
- * where torch is installed it is run again. It trains twice, the second time with one product summed in
- * two halves, and so measures how far PyTorch differs from itself: taper may differ from it by four
- * times as much. */
+ * parity/curve.py is plain PyTorch; what it printed is checked in under golden/ and compared
+ * always, and where torch is installed it is run again. It trains twice, the second time with
+ * one product summed in two halves, and so measures how far PyTorch differs from itself: taper
+ * may differ from it by four times as much. */
 #include "support.h"
 
 #include <math.h>
@@ -29,7 +29,7 @@ typedef struct setting {
     int64_t epochs;
 } setting;
 
-/* ---- PyTorch's ------------------------------------------------------------------------------------- */
+/* ---- PyTorch's ------------------------------------------------------------------------------- */
 
 static void read_curves(FILE *f, curve *a, curve *b) {
     char kind[8];
@@ -59,7 +59,7 @@ static double gap(const double *a, const double *b, int n) {
     return most;
 }
 
-/* ---- taper's --------------------------------------------------------------------------------------- */
+/* ---- taper's --------------------------------------------------------------------------------- */
 
 static void train(const setting *s, tp_dataset set[2], curve *c) {
     const tp_loader_opts shuffled = {.size = sizeof shuffled, .batch_size = 64, .shuffle = true};
@@ -104,7 +104,7 @@ static void run_taper(const setting *s, const char *dir, curve *c) {
     tp_images_free(im);
 }
 
-/* ---- both ------------------------------------------------------------------------------------------ */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 static void within(const char *what, double is, double allowed) {
     print_message("# %s: largest difference %.3g, allowed %.3g\n", what, is, allowed);

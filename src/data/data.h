@@ -7,7 +7,7 @@
 #include "tensor/tensor.h"
 #include "taper/data.h"
 
-/* ---- transform.c ---- */
+/* ---- transform.c ----------------------------------------------------------------------------- */
 /* N rows of n elements each, row-major. */
 typedef struct tp__rows {
     const void *data;
@@ -19,7 +19,7 @@ tp_dtype tp__rows_dtype(const tp__rows *r); /* of what gather writes */
 /* out[i] = row index[i], for `count` of them. */
 void tp__rows_gather(const tp__rows *r, const int64_t *index, int64_t count, void *out);
 
-/* ---- dataset.c ---- */
+/* ---- dataset.c ------------------------------------------------------------------------------- */
 /* A dataset of rows in memory: the pairs of x and y. `keep[2]` (NULL or kept tensors) and the block
  * itself belong to the dataset from now on, also when the call fails. */
 tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp__rows *y,
@@ -28,15 +28,16 @@ tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp_
 /* Does a batch of ds take no more than a copy? */
 bool tp__dataset_in_memory(const tp_dataset *ds);
 
-/* ---- loader.c ---- */
+/* ---- loader.c -------------------------------------------------------------------------------- */
 /* Batches handed out in this pass; 0 between passes. */
 int64_t tp__loader_position(const tp_loader *dl);
 
-/* ---- split.c ---- */
-/* Which of n items are for validation: the first floor(pct n) of torch's randperm(n) under `seed`. */
+/* ---- split.c --------------------------------------------------------------------------------- */
+/* Which of n items are for validation: the first floor(pct n) of torch's randperm(n) under
+ * `seed`. */
 tp_status tp__split(int64_t n, double pct, uint64_t seed, bool *valid);
-/* Which of n items, item i of class label[i], stay when there may be `limit` of them: as even over the
- * classes as their sizes allow, the first of each. */
+/* Which of n items, item i of class label[i], stay when there may be `limit` of them: as even
+ * over the classes as their sizes allow, the first of each. */
 tp_status tp__limit(int64_t n, const int64_t *label, int classes, int64_t limit, bool *stays);
 
 #endif

@@ -1,7 +1,7 @@
 /* dataset.c -- datasets whose samples lie in memory, and what every dataset is asked for.
  *
- * zip pairs the rows of two tensors. It looks at them through raw pointers, because handles belong to
- * one thread and samples are fetched by several. */
+ * zip pairs the rows of two tensors. It looks at them through raw pointers, because handles
+ * belong to one thread and samples are fetched by several. */
 #include "data/data.h"
 #include <string.h>
 
@@ -16,7 +16,7 @@ void tp_dataset_free(tp_dataset *ds) {
     memset(ds, 0, sizeof *ds);
 }
 
-/* ---- rows --------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 typedef struct rows_set {
     tp__rows x, y;
@@ -72,7 +72,7 @@ bool tp__dataset_in_memory(const tp_dataset *ds) {
     return ds->get_batch == rows_get_batch;
 }
 
-/* ---- zip ---------------------------------------------------------------------------------------- */
+/* ---- zip ------------------------------------------------------------------------------------- */
 
 static tp_shape row_shape(const tp_tensor *x) {
     tp_shape s = {.ndim = x->ndim - 1};

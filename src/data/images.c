@@ -1,7 +1,8 @@
 /* images.c -- a folder of images as a data set: parts, classes, pixels in one block of bytes.
  *
- * Finding and decoding is listing.h's; here the parts are settled (a validation part is split off where
- * there is none, a limit applied), and the block is handed out as tensors and datasets, which share it. */
+ * Finding and decoding is listing.h's; here the parts are settled (a validation part is split
+ * off where there is none, a limit applied), and the block is handed out as tensors and
+ * datasets, which share it. */
 #include "data/data.h"
 #include "data/image.h"
 #include "data/listing.h"
@@ -19,9 +20,10 @@ struct tp_images {
 
 static const char *const part_name[] = {[TP_TRAIN] = "training", [TP_VALID] = "validation"};
 
-/* ---- parts -------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
-/* Items of TP_TRAIN for which valid[i] become TP_VALID, behind the others; each keep their order. */
+/* Items of TP_TRAIN for which valid[i] become TP_VALID, behind the others; each keep their
+ * order. */
 static tp_status move_to_valid(tp__listing *l, const bool *valid) {
     tp__item *moved = tp__calloc((size_t)l->n, sizeof *moved);
     if (!moved) return TP_ENOMEM;
@@ -106,7 +108,7 @@ static tp_status settle_parts(tp__listing *l, const tp_images_opts *o) {
     return r;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static tp_status check_options(const tp_images_opts *o) {
     if (!(o->valid_pct >= 0 && o->valid_pct < 1))
@@ -164,7 +166,7 @@ void tp_images_free(tp_images *im) {
     tp__mfree(im);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 static bool is_part(const char *what, tp_part part) {
     if ((int)part >= 0 && (int)part < TP__PARTS) return true;
@@ -253,7 +255,7 @@ const char *tp_images_sha256(const tp_images *im) {
     return im->sha256;
 }
 
-/* ---- tensors and datasets ----------------------------------------------------------------------- */
+/* ---- tensors and datasets -------------------------------------------------------------------- */
 
 static uint8_t *pixels_of(const tp_images *im, tp_part part) {
     const tp__image_block *b = &im->block;
@@ -310,7 +312,7 @@ tp_status tp_images_dataset(tp_images *im, tp_part part, const tp_images_view *g
     return tp__rows_dataset(&x, &xs, &y, &ys, n, (tp_tensor *[2]){NULL, binary}, out);
 }
 
-/* ---- one image ---------------------------------------------------------------------------------- */
+/* ---- one image ------------------------------------------------------------------------------- */
 
 static void say(char *did, size_t size, const char *fmt, ...) TP_PRINTF(3, 4);
 static void say(char *did, size_t size, const char *fmt, ...) {

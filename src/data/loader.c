@@ -1,14 +1,15 @@
 /* loader.c -- batches in PyTorch's order, filled ahead by worker threads.
  *
- * Batch b of a pass lives in slot (b - base) mod nslots of a small ring. Rows are claimed from the
- * oldest unfinished batch on, by workers and by a consumer that would otherwise wait, so a pass without
- * workers is the same code with nobody to help. What a batch holds depends on its number only. A slot's
- * tensors are written again only if nobody else has kept them; else the slot gets new ones. */
+ * Batch b of a pass lives in slot (b - base) mod nslots of a small ring. Rows are claimed from
+ * the oldest unfinished batch on, by workers and by a consumer that would otherwise wait, so a
+ * pass without workers is the same code with nobody to help. What a batch holds depends on its
+ * number only. A slot's tensors are written again only if nobody else has kept them; else the
+ * slot gets new ones. */
 #include "data/data.h"
 #include <string.h>
 
 enum { SLOTS = 4, MAX_WORKERS = 64, UNDECIDED = -2 };
-/* Seconds. Batches that take less are not worth other threads, which cost about that much to wake. */
+/* Seconds. A batch that takes less is not worth the waking of other threads. */
 static const double WORTH_WORKERS = 50e-6;
 
 typedef struct slot {
@@ -51,7 +52,7 @@ struct tp_loader {
     bool quit;
 };
 
-/* ---- claiming and filling ------------------------------------------------------------------------- */
+/* ---- claiming and filling -------------------------------------------------------------------- */
 
 static void lock(tp_loader *dl) {
     if (dl->lock) tp__mutex_lock(dl->lock);
@@ -113,8 +114,8 @@ static tp_status fill(tp_loader *dl, const claim *c, int64_t *failed) {
     return TP_OK;
 }
 
-/* The first failing row of a batch decides: rows are claimed in order, so those before it are either
- * done or being filled, and what comes after it is not needed any more. */
+/* The first failing row of a batch decides: rows are claimed in order, so those before it are
+ * either done or being filled, and what comes after it is not needed any more. */
 static void note_failure(slot *s, int64_t row, const tp__error *e) {
     s->claimed = s->n;
     if (s->failed >= 0 && s->failed < row) return;
@@ -137,7 +138,7 @@ static void run(tp_loader *dl, const claim *c) {
     unlock(dl);
 }
 
-/* ---- workers ---------------------------------------------------------------------------------------- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 static bool claim_any(tp_loader *dl, claim *c) {
     for (; dl->oldest < dl->scheduled; dl->oldest++)
@@ -187,7 +188,7 @@ static void stop_workers(tp_loader *dl) {
     tp__mutex_free(dl->lock);
 }
 
-/* ---- slots ------------------------------------------------------------------------------------------ */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static tp_tensor *new_buffer(int64_t n, const tp_shape *row, tp_dtype dtype) {
     tp_shape shape = {.ndim = row->ndim + 1, .dim = {n}};
@@ -268,7 +269,7 @@ static void cancel(tp_loader *dl) {
     unlock(dl);
 }
 
-/* ---- passes ----------------------------------------------------------------------------------------- */
+/* ---- passes ---------------------------------------------------------------------------------- */
 
 static void order_samples(tp_loader *dl) {
     if (!dl->shuffle) return;
@@ -292,9 +293,9 @@ void tp_loader_restart(tp_loader *dl) {
     dl->in_pass = false;
 }
 
-/* ---- the consumer ----------------------------------------------------------------------------------- */
+/* ---- the consumer ---------------------------------------------------------------------------- */
 
-/* Nobody chose, and a batch was just filled without help in `seconds`: would workers have helped? */
+/* Nobody chose: would workers have helped with a batch that took `seconds` without? */
 static int useful_workers(const tp_loader *dl, double seconds) {
     const int n = tp_get_num_threads(); /* whoever allows one thread gets no more */
     if (n < 2 || tp__dataset_in_memory(&dl->ds) || seconds < WORTH_WORKERS) return 0;
@@ -348,7 +349,7 @@ int tp_loader_next(tp_loader *dl, tp_batch *b) {
     return r ? r : 1;
 }
 
-/* ---- making, asking --------------------------------------------------------------------------------- */
+/* ---- making, asking -------------------------------------------------------------------------- */
 
 static tp_status check_rows(const char *what, const tp_shape *shape, tp_dtype dtype,
                             int64_t *bytes) {
@@ -438,9 +439,9 @@ int64_t tp__loader_position(const tp_loader *dl) {
     return dl->in_pass ? dl->position : 0;
 }
 
-/* ---- state ------------------------------------------------------------------------------------------ */
+/* ---- state ----------------------------------------------------------------------------------- */
 
-/* "settings" and "pass" are int64 vectors; "mt19937" is there if the loader has a generator of its own. */
+/* "settings" and "pass" are int64 vectors; "mt19937" is the loader's own generator, if any. */
 enum { SAMPLES, BATCH_SIZE, SHUFFLE, DROP_LAST, SETTINGS };
 enum { IN_PASS, SEED, POSITION, PASS };
 

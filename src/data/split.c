@@ -1,7 +1,7 @@
 /* split.c -- which samples are for validation, and which stay when there may only be so many.
  *
- * The split is fastai's RandomSplitter after torch.manual_seed(seed): a random order of all items, whose
- * beginning is for validation, at least one item. It is not stratified. */
+ * The split is fastai's RandomSplitter after torch.manual_seed(seed): a random order of all
+ * items, whose beginning is for validation, at least one item. It is not stratified. */
 #include "data/data.h"
 #include <string.h>
 
@@ -21,8 +21,8 @@ tp_status tp__split(int64_t n, double pct, uint64_t seed, bool *valid) {
     return ok ? TP_OK : TP_ENOMEM;
 }
 
-/* Hand out `limit` places one round at a time, a place to each class that still has items; the rounds
- * that all remaining classes can fill are taken at once. */
+/* Hand out `limit` places one round at a time, a place to each class that still has items; the
+ * rounds that all remaining classes can fill are taken at once. */
 static void share(int64_t limit, int classes, const int64_t *have, int64_t *quota) {
     for (;;) {
         int64_t open = 0, least = INT64_MAX;

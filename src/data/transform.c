@@ -1,7 +1,8 @@
-/* transform.c -- rows of memory into a batch: picked, converted, scaled, in one pass over the bytes.
+/* transform.c -- rows of memory into a batch: picked, converted, scaled, in one pass over the
+ * bytes.
  *
- * Pixels are divided by 255, not multiplied by its reciprocal: that is what x.float() / 255 does, and the
- * last bits would differ. The work is cut into tiles of whole rows, by size alone. */
+ * Pixels are divided by 255, not multiplied by its reciprocal: that is what x.float() / 255
+ * does, and the last bits would differ. The work is cut into tiles of whole rows, by size alone. */
 #include "data/data.h"
 #include <string.h>
 

@@ -49,7 +49,7 @@ tp_status tp__event(tp_learner *l, size_t offset) {
     return l->stopping ? TP_ESTOP : TP_OK;
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 /* Header names are padded to 8 at least, cells to their name, and joined by two spaces. */
 enum { LEAST = 8 };

@@ -1,7 +1,8 @@
 /* checkpoint.c -- a learner as one safetensors file, and back, to go on with the same bits.
  *
- * Everything that decides what the next batch does is named tensors already; a checkpoint is their
- * union under prefixes. What stands in a file replaces the learner's state as a whole or not at all. */
+ * Everything that decides what the next batch does is named tensors already; a checkpoint is
+ * their union under prefixes. What stands in a file replaces the learner's state as a whole or
+ * not at all. */
 #include "autograd/autograd.h"
 #include "learner/learner.h"
 #include "taper/ops.h"
@@ -9,7 +10,7 @@
 
 #define FORMAT "taper.checkpoint"
 
-/* ---- where the fit stands ----------------------------------------------------------------------- */
+/* ---- where the fit stands -------------------------------------------------------------------- */
 
 /* Of the current epoch so far; its row in the recorder ends it. */
 static double elapsed(const tp_learner *l) {
@@ -48,7 +49,7 @@ static tp_status set_fit_state(tp_learner *l, const tp_dict *state) {
     return TP_OK;
 }
 
-/* ---- all of it ---------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 /* part, which is freed, into d. */
 static tp_status add(tp_dict *d, const char *prefix, tp_dict *part) {
@@ -112,7 +113,7 @@ static tp_status scatter(tp_learner *l, const tp_dict *d) {
     return TP_OK;
 }
 
-/* ---- saving ------------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static tp_status save(const tp_learner *l, const char *path) {
     tp_dict *d = tp_dict_new();
@@ -136,7 +137,7 @@ tp_status tp_learner_save(const tp_learner *l, const char *path) {
     return r;
 }
 
-/* ---- loading ------------------------------------------------------------------------------------ */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* The same names with tensors of their own. */
 static tp_dict *copy_of(const tp_dict *d) {

@@ -1,8 +1,9 @@
 /* learner.c -- fastai's loop: epochs of a training and a validation pass, events between the steps.
  *
- * A fit ends in one of three ways: all epochs are done; a callback or tp_learner_stop asked for its end
- * (TP_ESTOP travels up, and the fit returns TP_OK); an error, whose line names epoch and batch. A fit
- * whose learner was read from a checkpoint goes on inside the pass where the saved one stood. */
+ * A fit ends in one of three ways: all epochs are done; a callback or tp_learner_stop asked for
+ * its end (TP_ESTOP travels up, and the fit returns TP_OK); an error, whose line names epoch and
+ * batch. A fit whose learner was read from a checkpoint goes on inside the pass where the saved
+ * one stood. */
 #include "learner/learner.h"
 #include "data/data.h"
 #include "taper/ops.h"
@@ -13,7 +14,7 @@ static bool is_stop(const tp_learner *l, tp_status r) {
     return r == TP_ESTOP && l->stopping;
 }
 
-/* ---- one batch ---------------------------------------------------------------------------------- */
+/* ---- one batch ------------------------------------------------------------------------------- */
 
 static tp_status made(const char *what, const tp_tensor *x) {
     return x ? TP_OK : tp__error_null(what);
@@ -65,7 +66,7 @@ static void put_batch(tp_progress *p, const tp_batch *b) {
     p->pred = p->loss = NULL;
 }
 
-/* ---- passes ------------------------------------------------------------------------------------- */
+/* ---- passes ---------------------------------------------------------------------------------- */
 
 /* fastai's one cycle: a quarter of the batches up, the rest down, each leg half a cosine. */
 static double one_cycle(double start, double peak, double end, double pos) {
@@ -166,7 +167,7 @@ static tp_status valid_pass(tp_learner *l, tp_loader *dl, tp__mean *mean, bool e
     return r || !events ? r : TP__EVENT(l, after_validate);
 }
 
-/* ---- epochs ------------------------------------------------------------------------------------- */
+/* ---- epochs ---------------------------------------------------------------------------------- */
 
 static tp_status one_epoch(tp_learner *l) {
     l->fit.start = tp__os_now() - l->fit.elapsed;
@@ -265,7 +266,7 @@ bool tp_learner_stopped(const tp_learner *l) {
     return l && l->stopping && l->recorder.epochs.n < l->fit.epochs;
 }
 
-/* ---- validation by itself ----------------------------------------------------------------------- */
+/* ---- validation by itself -------------------------------------------------------------------- */
 
 static tp_status validate(tp_learner *l, tp_loader *dl, double *values) {
     tp__mean *mean = tp__calloc((size_t)(1 + l->nmetrics), sizeof *mean);
@@ -295,7 +296,7 @@ tp_status tp_learner_validate(tp_learner *l, tp_loader *dl, double *values, int 
     return validate(l, dl, values);
 }
 
-/* ---- making ------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static tp_status copy_metrics(tp_learner *l, const tp_learner_opts *opts) {
     l->metric = tp__calloc((size_t)opts->nmetrics, sizeof *l->metric);

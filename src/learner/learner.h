@@ -1,15 +1,17 @@
-/* learner.h -- a learner from the inside: what the loop, its callbacks, the recorder and checkpoints share.
+/* learner.h -- a learner from the inside: what the loop, its callbacks, the recorder and
+ * checkpoints share.
  *
- * Where a fit stands is in tp_progress, in the training loader and in the recorder: an epoch is done
- * when the recorder has its row. A checkpoint is these three, the model, the optimizer and the default
- * generator. */
+ * Where a fit stands is in tp_progress, in the training loader and in the recorder: an epoch is
+ * done when the recorder has its row. A checkpoint is these three, the model, the optimizer and
+ * the default generator. */
 #ifndef TAPER_SRC_LEARNER_H
 #define TAPER_SRC_LEARNER_H
 #include "base/base.h"
 #include "taper/learner.h"
 
-/* ---- metrics.c ---- */
-/* A mean weighted by the sizes of batches, of values that were computed in float32 unless `wide`. */
+/* ---- metrics.c ------------------------------------------------------------------------------- */
+/* A mean weighted by the sizes of batches, of values that were computed in float32 unless
+ * `wide`. */
 typedef struct tp__mean {
     double total;
     int64_t count;
@@ -19,7 +21,7 @@ typedef struct tp__mean {
 tp_status tp__mean_add(tp__mean *m, const char *what, const tp_tensor *x, int64_t n);
 double tp__mean_value(const tp__mean *m); /* as the dtype of the values; NaN if there were none */
 
-/* ---- recorder.c ---- */
+/* ---- recorder.c ------------------------------------------------------------------------------ */
 typedef struct tp__table {
     int columns;
     double *at; /* [n, columns] */
@@ -35,7 +37,7 @@ typedef struct tp__recorder {
 void tp__recorder_begin(tp__recorder *rec, int nmetrics);
 void tp__recorder_free(tp__recorder *rec);
 
-/* ---- learner.c ---- */
+/* ---- learner.c ------------------------------------------------------------------------------- */
 typedef struct tp__fit {
     int64_t epochs; /* asked for */
     double lr;      /* asked for: the rate, or the peak of the cycle */
@@ -66,7 +68,7 @@ struct tp_learner {
     bool steady;   /* between two steps, both done and recorded: a checkpoint may be made */
 };
 
-/* ---- callback.c ---- */
+/* ---- callback.c ------------------------------------------------------------------------------ */
 /* Call one event of every callback, in order; all of them, even if one asks to stop. */
 tp_status tp__event(tp_learner *l, size_t offset);
 #define TP__EVENT(l, name) tp__event(l, offsetof(tp_callback, name))

@@ -1,7 +1,7 @@
 /* metrics.c -- accuracies, and means over batches of different sizes.
  *
- * A batch's value is float32 as torch computes it; the sum over batches is kept in double, so that an
- * epoch's value is right to the last digit of a float32 whatever the number of batches. */
+ * A batch's value is float32 as torch computes it; the sum over batches is kept in double, so
+ * that an epoch's value is right to the last digit of a float32 whatever the number of batches. */
 #include "autograd/autograd.h"
 #include "learner/learner.h"
 #include "taper/ops.h"

@@ -1,8 +1,9 @@
 /* model.c -- a trained classifier with all that is needed to ask it, and its file.
  *
- * The file is safetensors; the tensors are the module's state_dict under their own names, so that
- * PyTorch takes them as they are, and everything else is text under "taper.": the architecture, the
- * classes in order, how an image becomes numbers and numbers become a class. Reading believes nothing. */
+ * The file is safetensors; the tensors are the module's state_dict under their own names, so
+ * that PyTorch takes them as they are, and everything else is text under "taper.": the
+ * architecture, the classes in order, how an image becomes numbers and numbers become a class.
+ * Reading believes nothing. */
 #include "autograd/autograd.h"
 #include "learner/learner.h"
 #include "nn/nn.h"
@@ -28,7 +29,7 @@ struct tp_model {
     tp_dict *info; /* strings, without "taper." */
 };
 
-/* ---- making ------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static int64_t pixels_of(const tp_model *m) {
     return (int64_t)m->channels * m->height * m->width;
@@ -141,7 +142,7 @@ void tp_model_free(tp_model *m) {
     tp__mfree(m);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 tp_module *tp_model_module(const tp_model *m) {
     return m ? m->module : (tp__error_null("model_module"), NULL);
@@ -196,7 +197,7 @@ tp_status tp_model_weights_sha256(const tp_model *m, char hex[65]) {
     return r;
 }
 
-/* ---- saving ------------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static tp_status put_architecture(const tp_model *m, tp_dict *d) {
     const int64_t n = tp_module_spec(m->module, NULL, 0);
@@ -246,7 +247,7 @@ tp_status tp_model_save(const tp_model *m, const char *path) {
     return r;
 }
 
-/* ---- loading ------------------------------------------------------------------------------------ */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static const char *text_of(const tp_dict *d, const char *name) {
     const char *text = tp_dict_get_str(d, name);
@@ -274,7 +275,8 @@ static tp_status take_classes(tp_model *m, const json_t *list) {
     return TP_OK;
 }
 
-/* A decimal number without sign, and what stands behind it; -1 if there is none, or it is no int. */
+/* A decimal number without sign, and what stands behind it; -1 if there is none, or it is no
+ * int. */
 static int parse_int(const char **text) {
     if (**text < '0' || **text > '9') return -1;
     char *end;
@@ -329,8 +331,8 @@ static int64_t numbers_in(const tp_dict *d) {
     return n;
 }
 
-/* The architecture decides how much memory is asked for, so it must first agree with the file about how
- * many numbers there are. */
+/* The architecture decides how much memory is asked for, so it must first agree with the file
+ * about how many numbers there are. */
 static tp_status take_module(tp_model *m, const tp_dict *d) {
     const char *text = text_of(d, PREFIX "architecture");
     if (!text) return TP_EFORMAT;
@@ -395,7 +397,7 @@ tp_model *tp_model_load(const char *path) {
     return m;
 }
 
-/* ---- predicting --------------------------------------------------------------------------------- */
+/* ---- predicting ------------------------------------------------------------------------------ */
 
 /* p of the positive class beside 1 - p of the other, in the order of the classes. */
 static tp_tensor *both_classes(tp_tensor *logit, int positive) {

@@ -1,15 +1,15 @@
 /* recorder.c -- what a fit leaves behind: a row per epoch, and one per training batch.
  *
- * The training loss is fastai's: an exponential average of the batches' losses (beta 0.98), debiased,
- * running on from epoch to epoch of one fit. It is computed in float32 with torch's lerp, step by step,
- * so that the printed digits are the same. */
+ * The training loss is fastai's: an exponential average of the batches' losses (beta 0.98),
+ * debiased, running on from epoch to epoch of one fit. It is computed in float32 with torch's
+ * lerp, step by step, so that the printed digits are the same. */
 #include "autograd/autograd.h"
 #include "learner/learner.h"
 #include <math.h>
 
 static const double BETA = 0.98;
 
-/* ---- tables of numbers -------------------------------------------------------------------------- */
+/* ---- tables of numbers ----------------------------------------------------------------------- */
 
 static tp_status reserve(tp__table *t, int64_t n) {
     if (n <= t->cap) return TP_OK;
@@ -36,7 +36,7 @@ static double look_up(const char *what, const char *thing, const tp__table *t, i
     return (double)NAN;
 }
 
-/* ---- recording ---------------------------------------------------------------------------------- */
+/* ---- recording ------------------------------------------------------------------------------- */
 
 static tp_status before_fit(tp_callback *cb, tp_learner *l) {
     tp__recorder *rec = cb->self;
@@ -104,7 +104,7 @@ void tp__recorder_free(tp__recorder *rec) {
     tp__mfree(rec->batches.at);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 int64_t tp_recorder_epochs(const tp_learner *l) {
     if (!l) return tp__error_null("recorder_epochs"), -1;
@@ -145,7 +145,7 @@ double tp_recorder_lr(const tp_learner *l, int64_t batch) {
     return of_batch("recorder_lr", l, batch, TP__LR);
 }
 
-/* ---- state -------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static tp_status put_table(tp_dict *d, const char *name, const tp__table *t) {
     static const double none = 0;

@@ -1,8 +1,9 @@
 """What torch's DataLoader gives, for tests/test_loader.c:  python3 loader.py > loader.txt
 
-Each line is one pass over range(n): "SEED N BATCH_SIZE SHUFFLE DROP_LAST : SIZES : FIRST... : SUM : DRAW",
-where FIRST are the first indices, SUM is a checksum of the whole order, and DRAW is what the default
-generator gives afterwards. The passes of a seed follow one another."""
+Each line is one pass over range(n),
+    SEED N BATCH_SIZE SHUFFLE DROP_LAST : SIZES : FIRST... : SUM : DRAW
+where FIRST are the first indices, SUM is a checksum of the whole order, and DRAW is what the
+default generator gives afterwards. The passes of a seed follow one another."""
 import torch
 from torch.utils.data import DataLoader
 
@@ -18,7 +19,8 @@ def one_pass(seed, loader, n, size, shuffle, drop):
     checksum = sum((k + 1) * i for k, i in enumerate(order)) % (2**31 - 1)
     sizes = "%dx%d+%d" % (len(batches), len(batches[0]), len(batches[-1])) if batches else "0"
     draw = torch.empty((), dtype=torch.int64).random_(0, 2**32 - 1).item()
-    print(seed, n, size, int(shuffle), int(drop), ":", sizes, ":", *order[:16], ":", checksum, ":", draw)
+    print(seed, n, size, int(shuffle), int(drop), ":", sizes, ":", *order[:16], end=" ")
+    print(":", checksum, ":", draw)
 
 
 for seed in (0, 42, 2**40 + 7):

@@ -2,12 +2,13 @@
 
     python3 curve.py DATA HIDDEN LOSS SEED EPOCHS > curve.txt
 
-DATA is a folder with train/ and valid/ class folders, or with MNIST's IDX files; LOSS is mnist (the
-book's, for two classes; 1 is the first) or cross_entropy. SGD, rate 0.1, shuffled batches of 64, as
-`taper train DATA --model mlp:HIDDEN --loss LOSS --opt sgd --schedule constant --lr 0.1 --seed SEED`.
-Everything is run twice, the second time with the first layer's products summed in two halves: what
-differs then is how far PyTorch differs from itself. Each line has both numbers, the first run's first:
-    batch NUMBER LOSS LOSS          epoch NUMBER MEAN_BATCH_LOSS MEAN VALID_LOSS VALID_LOSS"""
+DATA is a folder with train/ and valid/ class folders, or with MNIST's IDX files; LOSS is mnist
+(the book's, for two classes; 1 is the first) or cross_entropy. SGD, rate 0.1, shuffled batches of
+64, as `taper train DATA --model mlp:HIDDEN --loss LOSS --opt sgd --schedule constant --lr 0.1
+--seed SEED`. Everything is run twice, the second time with the first layer's products summed in
+two halves: what differs then is how far PyTorch differs from itself. Each line has the numbers of
+both runs, side by side:
+    batch NUMBER LOSS LOSS          epoch NUMBER MEAN_LOSS MEAN_LOSS VALID_LOSS VALID_LOSS"""
 import gzip, os, sys
 import numpy as np, torch
 import torch.nn.functional as F
@@ -16,18 +17,23 @@ from torch import nn
 
 
 def read_folders(part):
-    names = [(c, f"{part}/{c}/{f}") for c in sorted(os.listdir(part)) for f in sorted(os.listdir(f"{part}/{c}"))]
-    classes = sorted({c for c, _ in names})
-    return np.stack([np.array(Image.open(f)) for _, f in names]), [classes.index(c) for c, _ in names]
+    x, y = [], []
+    for label, c in enumerate(sorted(os.listdir(part))):
+        files = sorted(os.listdir(f"{part}/{c}"))
+        x += [np.array(Image.open(f"{part}/{c}/{f}")) for f in files]
+        y += [label] * len(files)
+    return np.stack(x), y
 
 
 def read_idx(prefix):
-    x, y = (gzip.open(prefix + end).read() for end in ("-images-idx3-ubyte.gz", "-labels-idx1-ubyte.gz"))
+    kinds = "images-idx3", "labels-idx1"
+    x, y = (gzip.open(f"{prefix}-{kind}-ubyte.gz").read() for kind in kinds)
     return np.frombuffer(x, np.uint8, offset=16), list(y[8:])
 
 
 def read(data, part, idx):
-    x, y = read_folders(f"{data}/{part}") if os.path.isdir(f"{data}/{part}") else read_idx(f"{data}/{idx}")
+    folder = f"{data}/{part}"
+    x, y = read_folders(folder) if os.path.isdir(folder) else read_idx(f"{data}/{idx}")
     return torch.tensor(x).view(len(y), 784).float() / 255, torch.tensor(y)
 
 
@@ -66,7 +72,8 @@ if loss == "mnist":
 sets = [torch.utils.data.TensorDataset(x, y) for x, y in sets]
 torch.set_num_threads(1)
 loss, outputs = (mnist_loss, 1) if loss == "mnist" else (F.cross_entropy, 10)
-runs = [list(train(*sets, int(hidden), loss, outputs, int(seed), int(epochs), halves)) for halves in (False, True)]
+settings = int(hidden), loss, outputs, int(seed), int(epochs)
+runs = [list(train(*sets, *settings, halves)) for halves in (False, True)]
 for a, b in zip(*runs):
     if a[0] == "epoch" or a[1] < 200:
         print(a[0], a[1], *("%.9g %.9g" % pair for pair in zip(a[2:], b[2:])))
