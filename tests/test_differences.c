@@ -126,6 +126,30 @@ static void names_are_those_of_1_13_and_yours(void **state) {
     tp_scope_end(s);
 }
 
+static void a_loaders_generator_gives_seeds(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_rng *rng = tp_rng_new(3), *same = tp_rng_new(3);
+    tp_dataset ds;
+    tp_batch b;
+    tpt_ok(
+        tp_zip_dataset(tp_zeros(TP_SHAPE(10), TP_FLOAT32), tp_zeros(TP_SHAPE(10), TP_INT64), &ds));
+    tp_loader *dl = tp_loader_new(&ds, .shuffle = true, .rng = rng);
+    assert_int_equal(tp_loader_next(dl, &b), 1);
+    (void)tp_rng_u64(same); /* the base seed of a pass, and then that of its order */
+    tp_rng *order = tp_rng_new(tp_rng_u64(same) & UINT32_MAX);
+    int64_t want[10];
+    tp_rng_permutation(order, 10, want);
+    tpt_same_bits(b.index, want, sizeof want);
+    assert_int_equal(tp_rng_u32(rng), tp_rng_u32(same));
+    tp_loader_free(dl);
+    tp_dataset_free(&ds);
+    tp_rng_free(rng);
+    tp_rng_free(same);
+    tp_rng_free(order);
+    tp_scope_end(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TPT(results_are_contiguous),
@@ -137,6 +161,7 @@ int main(void) {
         TPT(zero_grad_leaves_none),
         TPT(T_reverses_all_axes),
         TPT(names_are_those_of_1_13_and_yours),
+        TPT(a_loaders_generator_gives_seeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,7 +161,7 @@ static tp_status valid_pass(tp_learner *l, tp_loader *dl, tp__mean *mean, bool e
     p->training = false;
     p->batch = 0;
     p->batches = tp_loader_len(dl);
-    memset(mean, 0, (size_t)(1 + l->nmetrics) * sizeof *mean);
+    memset(mean, 0, (1 + (size_t)l->nmetrics) * sizeof *mean);
     tp_status r = events ? TP__EVENT(l, before_validate) : TP_OK;
     if (!r) r = with_place(l, valid_batches(l, dl, mean, events));
     return r || !events ? r : TP__EVENT(l, after_validate);
@@ -269,7 +269,7 @@ bool tp_learner_stopped(const tp_learner *l) {
 /* ---- validation by itself -------------------------------------------------------------------- */
 
 static tp_status validate(tp_learner *l, tp_loader *dl, double *values) {
-    tp__mean *mean = tp__calloc((size_t)(1 + l->nmetrics), sizeof *mean);
+    tp__mean *mean = tp__calloc((1 + (size_t)l->nmetrics), sizeof *mean);
     if (!mean) return TP_ENOMEM;
     const tp_progress before = l->progress;
     const bool training = tp_module_training(l->model);
@@ -300,7 +300,7 @@ tp_status tp_learner_validate(tp_learner *l, tp_loader *dl, double *values, int 
 
 static tp_status copy_metrics(tp_learner *l, const tp_learner_opts *opts) {
     l->metric = tp__calloc((size_t)opts->nmetrics, sizeof *l->metric);
-    l->mean = tp__calloc((size_t)(1 + opts->nmetrics), sizeof *l->mean);
+    l->mean = tp__calloc(1 + (size_t)opts->nmetrics, sizeof *l->mean);
     if (!l->metric || !l->mean) return TP_ENOMEM;
     for (; l->nmetrics < opts->nmetrics; l->nmetrics++) {
         const tp_metric *m = &opts->metrics[l->nmetrics];
