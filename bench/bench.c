@@ -214,6 +214,7 @@ int main(int argc, char **argv) {
     print_machine();
     bench_machine();
     bench_gemm();
+    bench_ops();
     int failed = 0;
     if (json_path) {
         json_t *all = json_pack("{s:s,s:s,s:i,s:O}", "version", TP_VERSION_STRING, "isa", tp_isa(), "rounds", rounds,

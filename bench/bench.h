@@ -61,5 +61,6 @@ void bench_copy(void *traffic); /* y = x */
 /* ---- one function per topic, in bench_<topic>.c; called by main in this order ---- */
 void bench_machine(void);
 void bench_gemm(void);
+void bench_ops(void);
 
 #endif

@@ -1,0 +1,127 @@
+/* bench_ops.c -- what an op costs: the overhead of small ones, the bandwidth of large ones.
+ *
+ * Large ops are compared with the shortest loop of the same traffic (one read; one read and one write;
+ * two reads and one write), written with plain vectors in this file and in bench_machine.c. */
+#include "taper.h"
+
+#include "bench.h"
+
+#include <stdio.h>
+
+enum { SMALL = 65536, LARGE = 16 << 20 };
+
+static tp_tensor *a, *b, *row, *leaf, *few, *other; /* kept for the whole group */
+static bool failed;
+
+static void must(const void *result) {
+    failed |= result == NULL;
+}
+#define IN_SCOPE(id, expr)                   \
+    static void id(void *unused) {           \
+        (void)unused;                        \
+        const tp_scope s = tp_scope_begin(); \
+        must(expr);                          \
+        tp_scope_end(s);                     \
+    }
+IN_SCOPE(run_few, tp_add(few, other))
+IN_SCOPE(run_exp, tp_exp(a))
+IN_SCOPE(run_log, tp_log(a))
+IN_SCOPE(run_sigmoid, tp_sigmoid(a))
+IN_SCOPE(run_tanh, tp_tanh(a))
+IN_SCOPE(run_add, tp_add(a, b))
+IN_SCOPE(run_mul, tp_mul(a, b))
+IN_SCOPE(run_relu, tp_relu(a))
+IN_SCOPE(run_sum, tp_sum(a))
+IN_SCOPE(run_mean_rows, tp_mean_dim(a, TP_DIMS(0), 0))
+IN_SCOPE(run_mean_columns, tp_mean_dim(a, TP_DIMS(1), 0))
+IN_SCOPE(run_add_row, tp_add(a, row))
+IN_SCOPE(run_transpose, tp_clone(tp_T(a)))
+
+static void run_backward(void *unused) {
+    (void)unused;
+    const tp_scope s = tp_scope_begin();
+    failed |= tp_backward(tp_sum(tp_mul(leaf, other))) != TP_OK;
+    tp_zero_grad(leaf);
+    tp_scope_end(s);
+}
+
+/* y = a + x, the plain loop with two reads and one write. */
+typedef float wide __attribute__((vector_size(32), aligned(4)));
+__attribute__((target("avx2"))) static void add_loop(void *traffic) {
+    const bench_traffic *t = traffic;
+    const float *p = tp_data_f32(b);
+    for (int64_t i = 0; i + 8 <= t->n; i += 8)
+        *(wide *)(t->y + i) = *(const wide *)(t->x + i) + *(const wide *)(p + i);
+}
+
+static void make(int64_t rows_, int64_t columns) {
+    a = tp_keep(tp_add(tp_rand(TP_SHAPE(rows_, columns), TP_FLOAT32, NULL), 0.5));
+    b = tp_keep(tp_rand(TP_SHAPE(rows_, columns), TP_FLOAT32, NULL));
+    row = tp_keep(tp_rand(TP_SHAPE(columns), TP_FLOAT32, NULL));
+}
+static void drop(void) {
+    tp_free(a);
+    tp_free(b);
+    tp_free(row);
+}
+
+static void time_row(const char *name, void (*fn)(void *), double per) {
+    bench_row r = {.group = "ops", .threads = 1, .unit = "ns", .per_call = true, .work = 1e9 / per};
+    snprintf(r.name, sizeof r.name, "%s", name);
+    bench_add(&r, BENCH_OURS, "taper", fn, NULL);
+    bench_run(&r);
+}
+static void large_row(const char *name, void (*fn)(void *), const char *limit, void (*best)(void *),
+                      bench_traffic *t, double bytes, double goal) {
+    bench_row r = {.group = "ops",
+                   .threads = 1,
+                   .unit = "GB/s",
+                   .work = bytes * 4e-9 * LARGE,
+                   .of_limit = goal};
+    snprintf(r.name, sizeof r.name, "%s", name);
+    bench_add(&r, BENCH_OURS, "taper", fn, NULL);
+    bench_add(&r, BENCH_LIMIT, limit, best, t);
+    bench_run(&r);
+}
+
+static void small_ops(void) {
+    time_row("add of 4", run_few, 1);
+    time_row("mul, sum, backward of 4", run_backward, 1);
+    make(1, SMALL);
+    time_row("exp of 64 K, each", run_exp, SMALL);
+    time_row("log of 64 K, each", run_log, SMALL);
+    time_row("sigmoid of 64 K, each", run_sigmoid, SMALL);
+    time_row("tanh of 64 K, each", run_tanh, SMALL);
+    drop();
+}
+static void large_ops(void) {
+    make(4096, LARGE / 4096);
+    tp_tensor *out = tp_keep(tp_zeros(TP_SHAPE(LARGE), TP_FLOAT32));
+    if (!a || !b || !out) return;
+    bench_traffic t = {.x = tp_data_f32(a), .y = tp_data_f32(out), .n = LARGE};
+    large_row("add of 16 M", run_add, "loop", add_loop, &t, 3, 0.9);
+    large_row("mul of 16 M", run_mul, "loop", add_loop, &t, 3, 0.9);
+    large_row("add of a row to 16 M", run_add_row, "copy", bench_copy, &t, 2, 0.9);
+    large_row("relu of 16 M", run_relu, "copy", bench_copy, &t, 2, 0.9);
+    large_row("sum of 16 M", run_sum, "read", bench_read, &t, 1, 0.9);
+    large_row("mean of 16 M over rows", run_mean_rows, "read", bench_read, &t, 1, 0.9);
+    large_row("mean of 16 M over columns", run_mean_columns, "read", bench_read, &t, 1, 0.9);
+    large_row("transposed copy of 16 M", run_transpose, "copy", bench_copy, &t, 2, 0.45);
+    tp_free(out);
+    drop();
+}
+
+void bench_ops(void) {
+    if (!bench_wants("ops")) return;
+    few = tp_keep(tp_ones(TP_SHAPE(4), TP_FLOAT32));
+    other = tp_keep(tp_ones(TP_SHAPE(4), TP_FLOAT32));
+    leaf = tp_keep(tp_requires_grad_(tp_ones(TP_SHAPE(4), TP_FLOAT32)));
+    if (tp_set_num_threads(1)) return;
+    small_ops();
+    large_ops();
+    if (failed) fprintf(stderr, "bench: ops: %s\n", tp_error_message());
+    if (tp_set_num_threads(bench_threads())) return;
+    tp_free(few);
+    tp_free(other);
+    tp_free(leaf);
+}
