@@ -165,6 +165,26 @@ make_bad() { python3 "$TAPER_SOURCE_DIR/tests/make_images.py" "$1" bad; }
     [[ "${lines[1]}" == *"grey"* ]]
 }
 
+@test "large images are scaled down, --size sets the limit, and predict does the same" {
+    PYTHONPATH="$TAPER_SOURCE_DIR/tests" python3 - <<'PY'
+import os, make_images
+for name, level in (("dark", 30), ("light", 190)):
+    os.makedirs("large/" + name)
+    for i in range(5):
+        open(f"large/{name}/{i}.png", "wb").write(make_images.grey(200, 100, lambda x, y: level + (x + y + i) % 50))
+PY
+    run taper train large --epochs 1 -o large.safetensors
+    [ "$status" = 0 ]
+    [[ "$output" == *"64 x 32 grey"*"--size N"*"resized to 64 x 32 pixels: 10 of 10 images"* ]]
+    run taper predict large.safetensors large/dark/0.png
+    [ "$status" = 0 ]
+    [[ "$output" == *"resized"* ]]
+    run taper train large --epochs 1 --size 20 -o small.safetensors
+    [[ "$output" == *"20 x 10 grey"* && "$output" != *"--size N"* ]]
+    run taper train large --epochs 1 --size 200 -o whole.safetensors
+    [[ "$output" == *"200 x 100 grey"* && "$output" != *"resized"* ]]
+}
+
 @test "odd images load: 1 x 1, 16 bit, palette, RGBA, interlaced" {
     python3 "$TAPER_SOURCE_DIR/tests/make_images.py" mine/train/dark odd
     run taper train mine --epochs 1 --strict

@@ -57,6 +57,7 @@ typedef struct tp_images_opts {
     const char *const *classes; /* NULL: found; else exactly these, in this order (a model's) */
     int nclasses;
     bool test_only; /* evaluate: read the test part if there is one, else the validation part */
+    int max_side;   /* scale the commonest size down to so many pixels a side; 0: leave it */
 } tp_images_opts;
 
 /* Read DIR in whatever layout it has (docs/datasets.md): train/ and valid/ with a folder per class,

@@ -58,6 +58,7 @@ int cli_usage(const cli_command *c, const char *fmt, ...) TP_PRINTF(2, 3);
 int cli_failed(const cli_command *c);
 /* The word nearest to `word` among names[0..n), if it is near enough to be meant; or NULL. */
 const char *cli_nearest(const char *word, const char *const *names, int n);
+enum { CLI_MAX_SIDE = 64 }; /* --size: an mlp:512 on 640 x 480 in colour would be 1.9 GB */
 /* Set the threads from --threads; CLI_FAILED with a line on stderr. */
 int cli_threads(const cli_command *c, int64_t n);
 

@@ -127,7 +127,7 @@ static void say(const char *dir, tp_images *im, const char *distance_name, const
 int cmd_baseline(const cli_command *c, int argc, char **argv) {
     const char *by = "l1";
     bool json = false;
-    int64_t threads = 0, seed = 42;
+    int64_t threads = 0, seed = 42, side = CLI_MAX_SIDE;
     tp_images_opts read = {.size = sizeof read};
     const cli_option options[] = {
         CLI_ROW_CHOICE("--distance", &by, "D", "l1, the mean absolute difference, or rmse", "l1", "l1|rmse", NULL),
@@ -135,6 +135,7 @@ int cmd_baseline(const cli_command *c, int argc, char **argv) {
         CLI_ROW_NUMBER("--valid-pct", &read.valid_pct, "share held back where DIR has no validation part", "0.2", 0.001, 0.9, NULL),
         CLI_ROW_INT("--seed", &seed, "of that split", "42", 0, 9007199254740991),
         CLI_ROW_INT("--limit", &read.limit, "at most N images of each part, evenly from the classes", "all", 1, 1e12),
+        CLI_ROW_INT("--size", &side, "at most N pixels a side; larger images are scaled down", "64", 1, 16384),
         CLI_ROW_INT("--threads", &threads, "processors to use; results do not depend on it", "all", 1, 1024),
         CLI_ROW_FLAG("--json", &json, "one line of JSON"),
         CLI_ROW_END,
@@ -143,6 +144,7 @@ int cmd_baseline(const cli_command *c, int argc, char **argv) {
     if (cli_parse(c, options, argc, argv, &status) < 0) return status;
     if (cli_threads(c, threads)) return CLI_FAILED;
     read.seed = (uint64_t)seed;
+    read.max_side = (int)side;
     int64_t correct[4096] = {0}, total[4096] = {0};
     tally t = {.correct = correct, .total = total};
     tp_images *im = tp_images_read(argv[0], &read);

@@ -15,7 +15,7 @@ typedef struct job {
     const char *dir, *out, *resume;
     cli_recipe r;
     bool json, strict, no_shuffle, given_lr, given_momentum, given_loss;
-    int64_t threads, limit;
+    int64_t threads, limit, side;
     double valid_pct;
     tp_images *images;
     tp_dataset train_set, valid_set;
@@ -31,7 +31,7 @@ typedef struct job {
 
 static bool read_images(job *j) {
     const tp_images_opts o = {.size = sizeof o, .strict = j->strict, .valid_pct = j->valid_pct,
-                              .seed = (uint64_t)j->r.seed, .limit = j->limit};
+                              .seed = (uint64_t)j->r.seed, .limit = j->limit, .max_side = (int)j->side};
     j->images = tp_images_read(j->dir, &o);
     return j->images != NULL;
 }
@@ -109,6 +109,8 @@ static void say_data(const job *j) {
     say_classes(j);
     cli_fact("images", "%s to train on, %s to validate; %d x %d %s", cli_count(tp_images_count(j->images, TP_TRAIN, -1), a),
              cli_count(tp_images_count(j->images, TP_VALID, -1), b), w, h, ch == 1 ? "grey" : "colour");
+    if (j->side == CLI_MAX_SIDE && (w > h ? w : h) == CLI_MAX_SIDE) /* nobody asked for a limit */
+        cli_fact("note", "images are at most %d pixels a side here; --size N sets another limit", (int)j->side);
     for (int64_t i = 0; i < tp_images_notes(j->images); i++) cli_fact("note", "%s", tp_images_note(j->images, i));
 }
 static void say_recipe(const job *j) {
@@ -275,7 +277,7 @@ static bool prepare(job *j) {
 
 int cmd_train(const cli_command *c, int argc, char **argv) {
     job j = {.c = c, .r = {.model = "mlp:512", .init = "torch", .epochs = 8, .bs = 64, .seed = 42, .wd = -1},
-             .valid_pct = 0.2};
+             .valid_pct = 0.2, .side = CLI_MAX_SIDE};
     const cli_option options[] = {
         CLI_ROW_TEXT("--model", &j.r.model, "M", "linear, simple_net (mlp:30) or mlp:SIZES, hidden layers with ReLU", "mlp:512"),
         CLI_ROW_CHOICE("--loss", &j.r.loss, "L", "cross_entropy, or for two classes mnist (the book's) or bce",
@@ -295,6 +297,7 @@ int cmd_train(const cli_command *c, int argc, char **argv) {
         CLI_ROW_CHOICE("--init", &j.r.init, "I", "torch's random weights, or zero", "torch", "torch|zero", NULL),
         CLI_ROW_NUMBER("--valid-pct", &j.valid_pct, "share held back where DIR has no validation part", "0.2", 0.001, 0.9, NULL),
         CLI_ROW_INT("--limit", &j.limit, "at most N images of each part, evenly from the classes", "all", 1, 1e12),
+        CLI_ROW_INT("--size", &j.side, "at most N pixels a side; larger images are scaled down", "64", 1, 16384),
         CLI_ROW_FLAG("--strict", &j.strict, "a file that cannot be read is an error, not skipped"),
         CLI_ROW_INT("--threads", &j.threads, "processors to use; results do not depend on it", "all", 1, 1024),
         CLI_ROW_TEXT("--resume", &j.resume, "FILE", "go on from a checkpoint, with the options it was made with", ""),

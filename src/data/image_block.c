@@ -147,6 +147,16 @@ static tp_status probe(const load *ld, const tp__item *it, tp__os_buffer *file, 
     return r ? r : tp__image_probe(file->data, file->size, "", shape);
 }
 
+/* The size with its longer side cut to max_side and its proportions kept. */
+static seen within(seen s, int max_side) {
+    const int longer = s.height > s.width ? s.height : s.width;
+    if (!max_side || longer <= max_side) return s;
+    const int64_t half = longer / 2;
+    const int h = (int)(((int64_t)s.height * max_side + half) / longer);
+    const int w = (int)(((int64_t)s.width * max_side + half) / longer);
+    return (seen){h ? h : 1, w ? w : 1, s.n};
+}
+
 /* Look at some items, evenly spread: their commonest size (the first among equals), and colour if
  * any has it. Items that cannot be read are passed over: loading will name them. */
 static tp_status choose_shape(load *ld) {
@@ -171,6 +181,7 @@ static tp_status choose_shape(load *ld) {
     tp__error_put(&before);
     for (int i = 0; i < kinds; i++)
         if (sizes[i].n > best.n) best = sizes[i];
+    best = within(best, ld->l->max_side);
     if (!b->height) b->height = best.height;
     if (!b->width) b->width = best.width;
     ld->grey_so_far = !b->channels && channels == 1;

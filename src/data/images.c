@@ -118,6 +118,8 @@ static tp_status check_options(const tp_images_opts *o) {
     if (o->height < 0 || o->width < 0 || o->height > TP__IMAGE_SIDE || o->width > TP__IMAGE_SIDE)
         return tp_error_set(TP_EVALUE, "images_read: %d x %d pixels is no size for images",
                             o->width, o->height);
+    if (o->max_side < 0)
+        return tp_error_set(TP_EVALUE, "images_read: max_side %d is negative", o->max_side);
     if (o->limit < 0)
         return tp_error_set(TP_EVALUE, "images_read: limit %lld is negative", (long long)o->limit);
     if (o->nclasses < 0 || (o->classes && !o->nclasses))
@@ -143,6 +145,7 @@ static tp_status read_images(tp_images *im, const char *dir, const tp_images_opt
     if (!r) r = settle_parts(l, o);
     if (!r && !l->n && o->test_only)
         r = tp_error_set(TP_EVALUE, "%s: there is neither a test nor a validation part", l->dir);
+    l->max_side = o->max_side;
     if (!r) r = tp__images_load(l, o->height, o->width, o->channels, o->strict, &im->block);
     return r ? r : index_items(im);
 }

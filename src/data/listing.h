@@ -32,6 +32,7 @@ typedef struct tp__listing {
     tp__item *item;
     int64_t n, cap;
     tp__lines notes; /* in the order of the items that they are about */
+    int max_side;    /* the commonest size is scaled down to this; 0: it is left as it is */
     int64_t skipped; /* bad files, by tp__images_load */
     struct {         /* IDX: the files with images, and how many labels there are for each */
         const char *path;
