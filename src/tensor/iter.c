@@ -11,7 +11,7 @@ typedef struct loop {
     int64_t dim[TP_MAX_DIM + 1];
     int64_t stride[TP__PW_ARGS][TP_MAX_DIM + 1]; /* bytes */
     char *ptr[TP__PW_ARGS];
-    int64_t rows_per_tile, tiles_per_row;
+    int64_t tile_rows, tile_cols, tiles_per_row;
     double p, q;
 } loop;
 
@@ -78,6 +78,14 @@ static void run_rows(const loop *l, int64_t row, int64_t m, int64_t col, int64_t
     }
 }
 
+/* Does an operand lie across the rows? Each of its cache lines then serves several rows of a tile. */
+static bool lies_across(const loop *l) {
+    const int c = l->ndim - 1, r = l->ndim - 2;
+    for (int a = 1; a < l->nargs && r >= 0; a++)
+        if (l->stride[a][r] && l->stride[a][c] > l->stride[a][r]) return true;
+    return false;
+}
+
 static int64_t rows_of(const loop *l) {
     int64_t rows = 1;
     for (int d = 0; d < l->ndim - 1; d++) rows *= l->dim[d];
@@ -86,14 +94,24 @@ static int64_t rows_of(const loop *l) {
 
 static void run_tile(void *ctx, int64_t tile) {
     const loop *l = ctx;
-    const int64_t cols = l->dim[l->ndim - 1], rows = rows_of(l);
-    if (l->tiles_per_row > 1) {
-        const int64_t col = tile % l->tiles_per_row * TP__PW_TILE, left = cols - col;
-        run_rows(l, tile / l->tiles_per_row, 1, col, left < TP__PW_TILE ? left : TP__PW_TILE);
-        return;
-    }
-    const int64_t row = tile * l->rows_per_tile, left = rows - row;
-    run_rows(l, row, left < l->rows_per_tile ? left : l->rows_per_tile, 0, cols);
+    const int64_t row = tile / l->tiles_per_row * l->tile_rows, rows = rows_of(l) - row;
+    const int64_t col = tile % l->tiles_per_row * l->tile_cols, cols = l->dim[l->ndim - 1] - col;
+    run_rows(l, row, rows < l->tile_rows ? rows : l->tile_rows, col,
+             cols < l->tile_cols ? cols : l->tile_cols);
+}
+
+static int64_t tiles_over(int64_t size, int64_t tile) {
+    return (size + tile - 1) / tile;
+}
+
+/* Whole rows where they fit; square-ish tiles where an operand lies across. Returns how many. */
+static int64_t cut(loop *l) {
+    const int64_t widest = lies_across(l) ? TP__PW_TILE / 64 : TP__PW_TILE;
+    const int64_t cols = l->dim[l->ndim - 1];
+    l->tile_cols = cols < widest ? cols : widest;
+    l->tile_rows = TP__PW_TILE / l->tile_cols;
+    l->tiles_per_row = tiles_over(cols, l->tile_cols);
+    return tiles_over(rows_of(l), l->tile_rows) * l->tiles_per_row;
 }
 
 static bool all_dense(tp_tensor *const *args, int nargs, int64_t numel) {
@@ -108,7 +126,7 @@ void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, in
     if (!numel) return;
     if (numel <= TP__PW_TILE && all_dense(args, nargs, numel)) {
         tp__pw_block
-            b; /* a kernel looks at its own operands only; clearing the rest costs more than 4 sums */
+            b; /* not cleared: that costs more than 4 sums, and kernels read their own only */
         b.m = 1;
         b.n = numel;
         b.p = p;
@@ -124,11 +142,7 @@ void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, in
     }
     loop l = {.fn = fn, .nargs = nargs, .p = p, .q = q};
     build(&l, shape, args);
-    const int64_t cols = l.dim[l.ndim - 1], rows = rows_of(&l);
-    l.tiles_per_row = (cols + TP__PW_TILE - 1) / TP__PW_TILE;
-    l.rows_per_tile = cols < TP__PW_TILE ? TP__PW_TILE / cols : 1;
-    const int64_t tiles = l.tiles_per_row > 1 ? rows * l.tiles_per_row
-                                              : (rows + l.rows_per_tile - 1) / l.rows_per_tile;
+    const int64_t tiles = cut(&l);
     if (tiles == 1)
         run_tile(&l, 0);
     else
