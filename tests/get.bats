@@ -571,6 +571,7 @@ breaks-100000 shapes.tgz?$BATS_TEST_NUMBER bytes=200000- \"v1\"" ]
 
 @test "get: on a terminal one line shows the progress and goes away" {
     need_command python3
+    python3 -c 'import pty; pty.openpty()' 2>/dev/null || lacks "a pseudo-terminal (/dev/pts)"
     python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)' \
         taper-get "$(url slow shapes.tgz)" >../out
     grep -q "shapes.tgz   *[0-9]* %  .* kB of 283 kB  .* kB/s  [0-9]* s left" ../out

@@ -23,7 +23,7 @@ prints_what_readme_says() { # program...
 
 @test "README's program through find_package" {
     cp "$TAPER_SOURCE_DIR/tests/package/consumer/CMakeLists.txt" .
-    cmake -S . -B cmake -DCMAKE_PREFIX_PATH="$PREFIX"
+    cmake -G Ninja -S . -B cmake -DCMAKE_PREFIX_PATH="$PREFIX"
     cmake --build cmake
     prints_what_readme_says cmake/main
 }
