@@ -55,6 +55,6 @@ prints_what_readme_says() { # program...
     mkdir -p newer
     sed 's/find_package(taper/find_package(taper 0.99/' "$TAPER_SOURCE_DIR/tests/package/consumer/CMakeLists.txt" \
         >newer/CMakeLists.txt
-    run cmake -S newer -B newer/build -DCMAKE_PREFIX_PATH="$PREFIX"
+    run cmake -G Ninja -S newer -B newer/build -DCMAKE_PREFIX_PATH="$PREFIX"
     [ "$status" != 0 ]
 }
