@@ -7,14 +7,10 @@
  * more than once before the notebook was saved; the same number of draws is skipped here, so the
  * numbers are those of the book. Pictures are left out, and so is the last cell, resnet18. */
 #define _POSIX_C_SOURCE 200809L
+#include "chapter4_python.h"
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <taper.h>
 
 /* The notebook's global variables. */
 static struct {
@@ -32,165 +28,10 @@ static struct {
     tp_loader *dl, *valid_dl;
 } nb;
 
-/* ---- printing as Python does ----------------------------------------------------------------- */
-
-static void step(const char *code) {
-    printf("\n>>> %s\n", code);
-}
-
-_Noreturn static void fail(const char *what) {
-    tp_perror(what);
-    exit(1);
-}
-
-static void must(tp_status r) {
-    if (r) fail("chapter4");
-}
-
-/* repr(x), without a newline. */
-static void put(tp_tensor *x) {
-    const int64_t n = tp_repr(x, NULL, 0);
-    char *text = n >= 0 ? malloc((size_t)n + 1) : NULL;
-    if (!x || !text) fail("chapter4");
-    tp_repr(x, text, (size_t)n + 1);
-    fputs(text, stdout);
-    free(text);
-}
-
-static void show(tp_tensor *x) {
-    put(x);
-    putchar('\n');
-}
-
-/* (a, b) */
-static void show_pair(tp_tensor *a, tp_tensor *b) {
-    putchar('(');
-    put(a);
-    fputs(", ", stdout);
-    put(b);
-    puts(")");
-}
-
-/* x.shape */
-static void put_size(const tp_tensor *x) {
-    if (!x) fail("chapter4");
-    fputs("torch.Size([", stdout);
-    for (int i = 0; i < tp_ndim(x); i++) printf("%s%" PRId64, i ? ", " : "", tp_size(x, i));
-    fputs("])", stdout);
-}
-
-static void show_size(const tp_tensor *x) {
-    put_size(x);
-    putchar('\n');
-}
-
-static void show_sizes(const tp_tensor *a, const tp_tensor *b) {
-    putchar('(');
-    put_size(a);
-    fputs(", ", stdout);
-    put_size(b);
-    puts(")");
-}
-
-/* As NumPy writes the same array: indented one column less, and no "torch." in the dtype. */
-static void show_array(tp_tensor *x) {
-    char text[1024];
-    if (tp_repr(x, text, sizeof text) >= (int64_t)sizeof text) fail("chapter4");
-    fputs("array", stdout);
-    for (const char *p = text + strlen("tensor"); *p; p++) {
-        if (!strncmp(p, "torch.", 6)) p += 6;
-        putchar(*p);
-        if (*p == '\n') p++;
-    }
-    putchar('\n');
-}
-
-/* repr(v): the shortest decimals that read back as v. */
-static void put_number(double v) {
-    char text[32];
-    int digits = 0;
-    do snprintf(text, sizeof text, "%.*e", digits++, v);
-    while (digits < 17 && strtod(text, NULL) != v);
-    const char *e = strchr(text, 'e');
-    const int exponent = e ? atoi(e + 1) : 0;
-    if (!e || exponent < -4 || exponent >= 16)
-        printf("%.*g", digits, v);
-    else
-        printf("%.*f", digits - 1 - exponent > 1 ? digits - 1 - exponent : 1, v);
-}
-
-static void show_number(double v) {
-    if (isnan(v)) fail("chapter4");
-    put_number(v);
-    putchar('\n');
-}
-
-/* fastcore's L: the length, and at most ten items. `name(i)` writes item i. */
-static void show_list(int64_t n, void (*name)(const void *self, int64_t i), const void *self) {
-    printf("(#%" PRId64 ") [", n);
-    for (int64_t i = 0; i < n && i < 10; i++) {
-        if (i) putchar(',');
-        name(self, i);
-    }
-    puts(n > 10 ? "...]" : "]");
-}
-
-/* ---- random numbers -------------------------------------------------------------------------- */
-
 /* Draws of the author's that the saved notebook does not show. */
 static void skip(int draws) {
     if (!nb.published) return;
     for (int i = 0; i < draws; i++) tp_rng_u32(tp_rng_default());
-}
-
-/* random.Random(seed): mt19937 again, begun by Matsumoto's init_by_array from the seed's words. */
-static tp_rng *python_random(uint64_t seed) {
-    enum { N = 624 };
-    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    const uint32_t len = key[1] ? 2 : 1;
-    tp_rng *rng = tp_rng_new(19650218);
-    tp_dict *state = rng ? tp_rng_state(rng) : NULL;
-    if (!state) fail("random");
-    int64_t *word = tp_data_i64(tp_dict_get(state, "mt19937"));
-    for (uint32_t k = 0, i = 1; k < 2 * N - 1; k++) {
-        const uint32_t before = (uint32_t)word[i - 1], old = (uint32_t)word[i];
-        const uint32_t mixed = before ^ (before >> 30);
-        word[i] = k < N ? (uint32_t)((old ^ (mixed * 1664525u)) + key[k % len] + k % len)
-                        : (uint32_t)((old ^ (mixed * 1566083941u)) - i);
-        if (++i == N) {
-            word[0] = word[N - 1];
-            i = 1;
-        }
-    }
-    word[0] = 0x80000000u;
-    must(tp_rng_set_state(rng, state));
-    tp_dict_free(state);
-    return rng;
-}
-
-/* randint(0, n - 1): as many bits as n has, again until they are below n. */
-static uint64_t python_below(tp_rng *rng, uint64_t n) {
-    int bits = 0;
-    while (n >> bits) bits++;
-    for (;;) {
-        uint64_t r = tp_rng_u32(rng);
-        if (bits > 32)
-            r |= (uint64_t)(tp_rng_u32(rng) >> (64 - bits)) << 32;
-        else
-            r >>= 32 - bits;
-        if (r < n) return r;
-    }
-}
-
-/* sample(range(n), n) */
-static void python_sample(tp_rng *rng, int64_t n, int64_t *out) {
-    int64_t pool[32];
-    for (int64_t i = 0; i < n; i++) pool[i] = i;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t j = (int64_t)python_below(rng, (uint64_t)(n - i));
-        out[i] = pool[j];
-        pool[j] = pool[n - i - 1];
-    }
 }
 
 /* ---- 1: from files to tensors ---------------------------------------------------------------- */
@@ -280,8 +121,7 @@ static void show_data(void) {
     tp_tensor *im3 = tp_select(nb.threes, 0, 1);
     step("array(im3)[4:10,4:10]");
     show_array(tp_at(im3, "4:10, 4:10"));
-    step("tensor(im3)[4:10,4:10]");
-    show(tp_at(im3, "4:10, 4:10"));
+    cell("tensor(im3)[4:10,4:10]", "T", tp_at(im3, "4:10, 4:10"));
     step("pd.DataFrame(im3_t[4:15,4:22])");
     tp_tensor *table = tp_at(im3, "4:15, 4:22");
     for (int r = 0; r < 11; r++)
@@ -300,36 +140,28 @@ static tp_tensor *mean_abs(tp_tensor *a, tp_tensor *b) {
     return tp_mean(tp_abs(tp_sub(a, b)));
 }
 
-static void show_mean_and_max(tp_tensor *x) {
-    putchar('(');
-    put_number(tp_item(tp_mean(x)));
-    fputs(", ", stdout);
-    put_number(tp_item(tp_max(x)));
-    puts(")");
-}
-
 static void pixel_similarity(void) {
-    step("len(three_tensors), len(seven_tensors)");
-    printf("(%" PRId64 ", %" PRId64 ")\n", tp_size(nb.threes, 0), tp_size(nb.sevens, 0));
+    cell("len(three_tensors), len(seven_tensors)", "(I, I)", tp_size(nb.threes, 0),
+         tp_size(nb.sevens, 0));
     nb.stacked_threes = stacked(nb.threes);
     tp_tensor *stacked_sevens = stacked(nb.sevens);
-    step("stacked_threes = torch.stack(three_tensors).float()/255; stacked_threes.shape");
-    show_size(nb.stacked_threes);
-    step("len(stacked_threes.shape), stacked_threes.ndim");
-    printf("(%d, %d)\n", tp_shape_of(nb.stacked_threes).ndim, tp_ndim(nb.stacked_threes));
+    cell("stacked_threes = torch.stack(three_tensors).float()/255; stacked_threes.shape", "S",
+         nb.stacked_threes);
+    cell("len(stacked_threes.shape), stacked_threes.ndim", "(I, I)",
+         (int64_t)tp_shape_of(nb.stacked_threes).ndim, (int64_t)tp_ndim(nb.stacked_threes));
     nb.mean3 = tp_mean_dim(nb.stacked_threes, TP_DIMS(0), 0);
     nb.mean7 = tp_mean_dim(stacked_sevens, TP_DIMS(0), 0);
-    step("mean3 = stacked_threes.mean(0); mean3.mean().item(), mean3.max().item()");
-    show_mean_and_max(nb.mean3);
-    step("mean7 = stacked_sevens.mean(0); mean7.mean().item(), mean7.max().item()");
-    show_mean_and_max(nb.mean7);
+    cell("mean3 = stacked_threes.mean(0); mean3.mean().item(), mean3.max().item()", "(N, N)",
+         tp_item(tp_mean(nb.mean3)), tp_item(tp_max(nb.mean3)));
+    cell("mean7 = stacked_sevens.mean(0); mean7.mean().item(), mean7.max().item()", "(N, N)",
+         tp_item(tp_mean(nb.mean7)), tp_item(tp_max(nb.mean7)));
     nb.a_3 = tp_select(nb.stacked_threes, 0, 1);
-    step("(a_3 - mean3).abs().mean(), ((a_3 - mean3)**2).mean().sqrt()");
-    show_pair(mean_abs(nb.a_3, nb.mean3), rmse(nb.a_3, nb.mean3));
-    step("(a_3 - mean7).abs().mean(), ((a_3 - mean7)**2).mean().sqrt()");
-    show_pair(mean_abs(nb.a_3, nb.mean7), rmse(nb.a_3, nb.mean7));
-    step("F.l1_loss(a_3.float(), mean7), F.mse_loss(a_3, mean7).sqrt()");
-    show_pair(tp_l1_loss(nb.a_3, nb.mean7), tp_sqrt(tp_mse_loss(nb.a_3, nb.mean7)));
+    cell("(a_3 - mean3).abs().mean(), ((a_3 - mean3)**2).mean().sqrt()", "(T, T)",
+         mean_abs(nb.a_3, nb.mean3), rmse(nb.a_3, nb.mean3));
+    cell("(a_3 - mean7).abs().mean(), ((a_3 - mean7)**2).mean().sqrt()", "(T, T)",
+         mean_abs(nb.a_3, nb.mean7), rmse(nb.a_3, nb.mean7));
+    cell("F.l1_loss(a_3.float(), mean7), F.mse_loss(a_3, mean7).sqrt()", "(T, T)",
+         tp_l1_loss(nb.a_3, nb.mean7), tp_sqrt(tp_mse_loss(nb.a_3, nb.mean7)));
 }
 
 /* ---- 3: arrays and tensors ------------------------------------------------------------------- */
@@ -338,20 +170,14 @@ static void arrays_and_tensors(void) {
     tp_tensor *tns = tp_ints(TP_SHAPE(2, 3), 1, 2, 3, 4, 5, 6);
     step("arr = array([[1,2,3],[4,5,6]]); arr");
     show_array(tns);
-    step("tns = tensor([[1,2,3],[4,5,6]]); tns");
-    show(tns);
-    step("tns[1]");
-    show(tp_at(tns, "1"));
-    step("tns[:,1]");
-    show(tp_at(tns, ":, 1"));
-    step("tns[1,1:3]");
-    show(tp_at(tns, "1, 1:3"));
-    step("tns + 1");
-    show(tp_add(tns, 1));
+    cell("tns = tensor([[1,2,3],[4,5,6]]); tns", "T", tns);
+    cell("tns[1]", "T", tp_at(tns, "1"));
+    cell("tns[:,1]", "T", tp_at(tns, ":, 1"));
+    cell("tns[1,1:3]", "T", tp_at(tns, "1, 1:3"));
+    cell("tns + 1", "T", tp_add(tns, 1));
     step("tns.type()");
     printf("'%s'\n", tp_type(tns));
-    step("tns * 1.5");
-    show(tp_mul(tns, 1.5));
+    cell("tns * 1.5", "T", tp_mul(tns, 1.5));
 }
 
 /* ---- 4: a metric by broadcasting ------------------------------------------------------------- */
@@ -371,40 +197,24 @@ static tp_tensor *as_float(tp_tensor *x) {
 static void metric(void) {
     nb.valid_3 = stacked(class_of(TP_VALID, 0));
     nb.valid_7 = stacked(class_of(TP_VALID, 1));
-    step("valid_3_tens.shape, valid_7_tens.shape");
-    show_sizes(nb.valid_3, nb.valid_7);
-    step("mnist_distance(a_3, mean3)");
-    show(mnist_distance(nb.a_3, nb.mean3));
+    cell("valid_3_tens.shape, valid_7_tens.shape", "(S, S)", nb.valid_3, nb.valid_7);
+    cell("mnist_distance(a_3, mean3)", "T", mnist_distance(nb.a_3, nb.mean3));
     tp_tensor *valid_3_dist = mnist_distance(nb.valid_3, nb.mean3);
-    step("valid_3_dist = mnist_distance(valid_3_tens, mean3); valid_3_dist, valid_3_dist.shape");
-    putchar('(');
-    put(valid_3_dist);
-    fputs(", ", stdout);
-    put_size(valid_3_dist);
-    puts(")");
-    step("valid_3_dist.mean().item()");
-    show_number(tp_item(tp_mean(valid_3_dist)));
-    step("tensor([1,2,3]) + tensor([1,1,1])");
-    show(tp_add(tp_ints(TP_SHAPE(3), 1, 2, 3), tp_ints(TP_SHAPE(3), 1, 1, 1)));
-    step("(valid_3_tens - mean3).shape");
-    show_size(tp_sub(nb.valid_3, nb.mean3));
-    step("is_3(a_3), is_3(a_3).float()");
-    show_pair(is_3(nb.a_3), as_float(is_3(nb.a_3)));
+    cell("valid_3_dist = mnist_distance(valid_3_tens, mean3); valid_3_dist, valid_3_dist.shape",
+         "(T, S)", valid_3_dist, valid_3_dist);
+    cell("valid_3_dist.mean().item()", "N", tp_item(tp_mean(valid_3_dist)));
+    cell("tensor([1,2,3]) + tensor([1,1,1])", "T",
+         tp_add(tp_ints(TP_SHAPE(3), 1, 2, 3), tp_ints(TP_SHAPE(3), 1, 1, 1)));
+    cell("(valid_3_tens - mean3).shape", "S", tp_sub(nb.valid_3, nb.mean3));
+    cell("is_3(a_3), is_3(a_3).float()", "(T, T)", is_3(nb.a_3), as_float(is_3(nb.a_3)));
     tp_tensor *right_3 = is_3(nb.valid_3), *wrong_7 = is_3(nb.valid_7);
-    step("is_3(valid_3_tens)");
-    show(right_3);
-    step("is_3(valid_3_tens).sum(), (~is_3(valid_7_tens)).sum()");
-    show_pair(tp_sum(right_3), tp_sum(tp_logical_not(wrong_7)));
+    cell("is_3(valid_3_tens)", "T", right_3);
+    cell("is_3(valid_3_tens).sum(), (~is_3(valid_7_tens)).sum()", "(T, T)",
+         tp_sum(right_3), tp_sum(tp_logical_not(wrong_7)));
     tp_tensor *accuracy_3s = tp_mean(as_float(right_3));
     tp_tensor *accuracy_7s = tp_mean(tp_sub(1, as_float(wrong_7)));
-    step("accuracy_3s, accuracy_7s, (accuracy_3s + accuracy_7s)/2");
-    putchar('(');
-    put(accuracy_3s);
-    fputs(", ", stdout);
-    put(accuracy_7s);
-    fputs(", ", stdout);
-    put(tp_div(tp_add(accuracy_3s, accuracy_7s), 2));
-    puts(")");
+    cell("accuracy_3s, accuracy_7s, (accuracy_3s + accuracy_7s)/2", "(T, T, T)", accuracy_3s,
+         accuracy_7s, tp_div(tp_add(accuracy_3s, accuracy_7s), 2));
 }
 
 /* ---- 5: gradient descent --------------------------------------------------------------------- */
@@ -415,20 +225,17 @@ static void gradients(void) {
          "init->predict->loss->gradient->step->stop; step->predict[label=repeat]\n}");
     tp_tensor *xt = tp_requires_grad_(tp_scalar(3, TP_FLOAT32));
     tp_tensor *yt = tp_pow(xt, 2);
-    step("xt = tensor(3.).requires_grad_(); yt = f(xt); yt");
-    show(yt);
+    cell("xt = tensor(3.).requires_grad_(); yt = f(xt); yt", "T", yt);
     step("yt.backward(); xt.grad");
     must(tp_backward(yt));
-    show(tp_grad(xt));
+    show("T", tp_grad(xt));
     xt = tp_requires_grad_(tp_floats(TP_SHAPE(3), 3, 4, 10));
-    step("xt = tensor([3.,4.,10.]).requires_grad_(); xt");
-    show(xt);
+    cell("xt = tensor([3.,4.,10.]).requires_grad_(); xt", "T", xt);
     yt = tp_sum(tp_pow(xt, 2));
-    step("yt = f(xt); yt");
-    show(yt);
+    cell("yt = f(xt); yt", "T", yt);
     step("yt.backward(); xt.grad");
     must(tp_backward(yt));
-    show(tp_grad(xt));
+    show("T", tp_grad(xt));
 }
 
 /* f(t, params): a t^2 + b t + c */
@@ -455,38 +262,31 @@ static void apply_step(tp_tensor *params) {
     tp_scope s = tp_scope_begin();
     tp_tensor *loss = mse(quadratic(nb.time, params), nb.speed);
     must(tp_backward(loss));
-    show_number(tp_item(loss));
+    show("N", tp_item(loss));
     descend(params, 1e-5);
     tp_scope_end(s);
 }
 
 static void roller_coaster(void) {
     nb.time = as_float(tp_arange(0, 20, 1, TP_INT64));
-    step("time = torch.arange(0,20).float(); time");
-    show(nb.time);
+    cell("time = torch.arange(0,20).float(); time", "T", nb.time);
     tp_tensor *noise = tp_randn(TP_SHAPE(20), TP_FLOAT32, NULL);
-    step("noise = torch.randn(20); noise");
-    show(noise);
+    cell("noise = torch.randn(20); noise", "T", noise);
     tp_tensor *curve = tp_mul(tp_pow(tp_sub(nb.time, 9.5), 2), 0.75);
     nb.speed = tp_add(tp_add(tp_mul(noise, 3), curve), 1);
     tp_tensor *params = tp_requires_grad_(tp_randn(TP_SHAPE(3), TP_FLOAT32, NULL));
     tp_tensor *orig_params = tp_clone(params);
-    step("speed = noise*3 + 0.75*(time-9.5)**2 + 1; params = torch.randn(3).requires_grad_(); "
-         "params");
-    show(params);
+    cell("speed = noise*3 + 0.75*(time-9.5)**2 + 1; params = torch.randn(3).requires_grad_(); "
+         "params", "T", params);
     tp_tensor *loss = mse(quadratic(nb.time, params), nb.speed);
-    step("loss = mse(f(time, params), speed); loss");
-    show(loss);
+    cell("loss = mse(f(time, params), speed); loss", "T", loss);
     must(tp_backward(loss));
-    step("loss.backward(); params.grad");
-    show(tp_grad(params));
-    step("params.grad * 1e-5");
-    show(tp_mul(tp_grad(params), 1e-5));
-    step("params");
-    show(params);
+    cell("loss.backward(); params.grad", "T", tp_grad(params));
+    cell("params.grad * 1e-5", "T", tp_mul(tp_grad(params), 1e-5));
+    cell("params", "T", params);
     descend(params, 1e-5);
-    step("params.data -= 1e-5 * params.grad.data; params.grad = None; mse(f(time, params), speed)");
-    show(mse(quadratic(nb.time, params), nb.speed));
+    cell("params.data -= 1e-5 * params.grad.data; params.grad = None; mse(f(time, params), speed)",
+         "T", mse(quadratic(nb.time, params), nb.speed));
     step("for i in range(10): apply_step(params)");
     for (int i = 0; i < 10; i++) apply_step(params);
     params = tp_requires_grad_(tp_detach(orig_params));
@@ -548,45 +348,36 @@ static void make_set(tp_tensor *threes, tp_tensor *sevens, tp_tensor **x, tp_ten
 static void first_predictions(void) {
     make_set(nb.stacked_threes, stacked(nb.sevens), &nb.train_x, &nb.train_y, &nb.dset);
     make_set(nb.valid_3, nb.valid_7, &nb.valid_x, &nb.valid_y, &nb.valid_dset);
-    step("train_x.shape, train_y.shape");
-    show_sizes(nb.train_x, nb.train_y);
-    step("dset = list(zip(train_x, train_y)); x,y = dset[0]; x.shape, y");
-    putchar('(');
-    put_size(tp_select(nb.train_x, 0, 0));
-    fputs(", ", stdout);
-    put(tp_select(nb.train_y, 0, 0));
-    puts(")");
+    cell("train_x.shape, train_y.shape", "(S, S)", nb.train_x, nb.train_y);
+    cell("dset = list(zip(train_x, train_y)); x,y = dset[0]; x.shape, y", "(S, T)",
+         tp_select(nb.train_x, 0, 0), tp_select(nb.train_y, 0, 0));
     net m = init_net();
-    step("weights = init_params((28*28,1)); bias = init_params(1); "
-         "(train_x[0]*weights.T).sum() + bias");
-    show(tp_add(tp_sum(tp_mul(tp_select(nb.train_x, 0, 0), tp_T(m.w))), m.b));
+    cell("weights = init_params((28*28,1)); bias = init_params(1); "
+         "(train_x[0]*weights.T).sum() + bias", "T",
+         tp_add(tp_sum(tp_mul(tp_select(nb.train_x, 0, 0), tp_T(m.w))), m.b));
     tp_tensor *preds = predict(&m, nb.train_x);
-    step("preds = linear1(train_x); preds");
-    show(preds);
+    cell("preds = linear1(train_x); preds", "T", preds);
     tp_tensor *corrects = correct(preds, nb.train_y);
-    step("corrects = (preds>0.0).float() == train_y; corrects");
-    show(corrects);
-    step("corrects.float().mean().item()");
-    show_number(tp_item(tp_mean(as_float(corrects))));
+    cell("corrects = (preds>0.0).float() == train_y; corrects", "T", corrects);
+    cell("corrects.float().mean().item()", "N", tp_item(tp_mean(as_float(corrects))));
     tp_scope s = tp_scope_no_grad();
     if (!tp_mul_(tp_select(m.w, 0, 0), 1.0001)) fail("chapter4");
     tp_scope_end(s);
-    step("weights.data[0] *= 1.0001; "
-         "((linear1(train_x)>0.0).float() == train_y).float().mean().item()");
-    show_number(tp_item(tp_mean(as_float(correct(predict(&m, nb.train_x), nb.train_y)))));
+    cell("weights.data[0] *= 1.0001; "
+         "((linear1(train_x)>0.0).float() == train_y).float().mean().item()", "N",
+         tp_item(tp_mean(as_float(correct(predict(&m, nb.train_x), nb.train_y)))));
     free_net(&m);
 }
 
 static void tiny_loss(void) {
     tp_tensor *trgts = tp_ints(TP_SHAPE(3), 1, 0, 1);
     tp_tensor *prds = tp_floats(TP_SHAPE(3), 0.9f, 0.4f, 0.2f);
-    step("trgts = tensor([1,0,1]); prds = tensor([0.9,0.4,0.2]); "
-         "torch.where(trgts==1, 1-prds, prds)");
-    show(tp_where(tp_eq(trgts, 1), tp_sub(1, prds), prds));
-    step("mnist_loss(prds, trgts)");
-    show(distance_loss(prds, trgts));
-    step("mnist_loss(tensor([0.9,0.4,0.8]), trgts)");
-    show(distance_loss(tp_floats(TP_SHAPE(3), 0.9f, 0.4f, 0.8f), trgts));
+    cell("trgts = tensor([1,0,1]); prds = tensor([0.9,0.4,0.2]); "
+         "torch.where(trgts==1, 1-prds, prds)", "T",
+         tp_where(tp_eq(trgts, 1), tp_sub(1, prds), prds));
+    cell("mnist_loss(prds, trgts)", "T", distance_loss(prds, trgts));
+    cell("mnist_loss(tensor([0.9,0.4,0.8]), trgts)", "T",
+         distance_loss(tp_floats(TP_SHAPE(3), 0.9f, 0.4f, 0.8f), trgts));
 }
 
 static void letter_pair(const void *self, int64_t i) {
@@ -731,39 +522,26 @@ static void show_loaders(void) {
     nb.valid_dl = tp_loader_new(&nb.valid_dset, .batch_size = 256, .rng = nb.loaders);
     tp_batch b;
     if (!nb.valid_dl || tp_loader_next(nb.dl, &b) != 1) fail("chapter4");
-    step("dl = DataLoader(dset, batch_size=256); xb,yb = first(dl); xb.shape, yb.shape");
-    show_sizes(b.x, b.y);
+    cell("dl = DataLoader(dset, batch_size=256); xb,yb = first(dl); xb.shape, yb.shape", "(S, S)",
+         b.x, b.y);
     tp_loader_restart(nb.dl);
-}
-
-static void show_grads(const net *m) {
-    putchar('(');
-    put_size(tp_grad(m->w));
-    fputs(", ", stdout);
-    put(tp_mean(tp_grad(m->w)));
-    fputs(", ", stdout);
-    put(tp_grad(m->b));
-    puts(")");
 }
 
 /* Four images: predictions, loss, and gradients that add up until they are zeroed. Gives preds. */
 static tp_tensor *four_images(const net *m) {
     tp_tensor *batch = tp_slice(nb.train_x, 0, 0, 4, 1), *y = tp_slice(nb.train_y, 0, 0, 4, 1);
-    step("batch = train_x[:4]; batch.shape");
-    show_size(batch);
+    cell("batch = train_x[:4]; batch.shape", "S", batch);
     tp_tensor *preds = predict(m, batch);
-    step("preds = linear1(batch); preds");
-    show(preds);
+    cell("preds = linear1(batch); preds", "T", preds);
     tp_tensor *loss = mnist_loss(preds, y);
-    step("loss = mnist_loss(preds, train_y[:4]); loss");
-    show(loss);
+    cell("loss = mnist_loss(preds, train_y[:4]); loss", "T", loss);
     must(tp_backward(loss));
-    step("loss.backward(); weights.grad.shape, weights.grad.mean(), bias.grad");
-    show_grads(m);
+    cell("loss.backward(); weights.grad.shape, weights.grad.mean(), bias.grad", "(S, T, T)",
+         tp_grad(m->w), tp_mean(tp_grad(m->w)), tp_grad(m->b));
     for (int i = 0; i < 2; i++) {
         calc_grad(batch, y, m);
         step("calc_grad(batch, train_y[:4], linear1); weights.grad.mean(), bias.grad");
-        show_pair(tp_mean(tp_grad(m->w)), tp_grad(m->b));
+        show("(T, T)", tp_mean(tp_grad(m->w)), tp_grad(m->b));
     }
     tp_zero_(tp_grad(m->w));
     tp_zero_(tp_grad(m->b));
@@ -781,12 +559,10 @@ static void by_hand(void) {
     show_loaders();
     tp_tensor *preds = four_images(&linear1);
     tp_tensor *y = tp_slice(nb.train_y, 0, 0, 4, 1);
-    step("(preds>0.0).float() == train_y[:4]");
-    show(correct(preds, y));
-    step("batch_accuracy(linear1(batch), train_y[:4])");
-    show(batch_accuracy(predict(&linear1, tp_slice(nb.train_x, 0, 0, 4, 1)), y));
-    step("validate_epoch(linear1)");
-    show_number(validate_epoch(&linear1));
+    cell("(preds>0.0).float() == train_y[:4]", "T", correct(preds, y));
+    cell("batch_accuracy(linear1(batch), train_y[:4])", "T",
+         batch_accuracy(predict(&linear1, tp_slice(nb.train_x, 0, 0, 4, 1)), y));
+    cell("validate_epoch(linear1)", "N", validate_epoch(&linear1));
     step("lr = 1.; train_epoch(linear1, lr, params); validate_epoch(linear1)");
     train_model(&linear1, 1, NULL, 1);
     step("for i in range(20): train_epoch(linear1, lr, params); "
@@ -799,10 +575,9 @@ static void by_hand(void) {
 static void with_optimizers(void) {
     net m = {.module = tp_nn_linear(28 * 28, 1)};
     if (!m.module) fail("chapter4");
-    step("linear_model = nn.Linear(28*28,1); w,b = linear_model.parameters(); w.shape, b.shape");
-    show_sizes(tp_module_param(m.module, 0), tp_module_param(m.module, 1));
-    step("validate_epoch(linear_model)");
-    show_number(validate_epoch(&m));
+    cell("linear_model = nn.Linear(28*28,1); w,b = linear_model.parameters(); w.shape, b.shape",
+         "(S, S)", tp_module_param(m.module, 0), tp_module_param(m.module, 1));
+    cell("validate_epoch(linear_model)", "N", validate_epoch(&m));
     step("opt = BasicOptim(linear_model.parameters(), lr); train_model(linear_model, 20)");
     train_model(&m, 1, NULL, 20);
     tp_module_free(m.module);
@@ -848,14 +623,13 @@ static void with_learner(void) {
     for (int i = 0; i < 4; i++) tp_free(init_params(by_hand[i]));
     tp_module *first = tp_nn_linear(28 * 28, 30); /* before the last: each draw has its place */
     tp_module *simple_net = tp_nn_sequential(first, tp_nn_relu(), tp_nn_linear(30, 1));
-    step("simple_net = nn.Sequential(nn.Linear(28*28,30), nn.ReLU(), nn.Linear(30,1)); "
-         "sum(p.numel() for p in simple_net.parameters())");
-    printf("%" PRId64 "\n", tp_module_numel(simple_net));
+    cell("simple_net = nn.Sequential(nn.Linear(28*28,30), nn.ReLU(), nn.Linear(30,1)); "
+         "sum(p.numel() for p in simple_net.parameters())",
+         "I", tp_module_numel(simple_net));
     step("learn = Learner(dls, simple_net, opt_func=SGD, loss_func=mnist_loss, "
          "metrics=batch_accuracy); learn.fit(40, 0.1)");
     const double last = fit(simple_net, 40, 0.1);
-    step("learn.recorder.values[-1][2]");
-    show_number((double)(float)last);
+    cell("learn.recorder.values[-1][2]", "N", (double)(float)last);
     tp_module_free(simple_net);
 }
 
