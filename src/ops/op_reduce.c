@@ -139,7 +139,10 @@ static tp_tensor *var_backward(const tp__call *c, tp_tensor *g, int i) {
         divided(tp__fold("var", TP__RED_SUM, x, axes, true), (double)tp__count_axes(x, axes));
     tp_tensor *centred = m ? tp__pw(TP__PW_sub, x, m) : NULL;
     if (!centred) return NULL;
-    if (c->u.v.n[2]) g = tp__pw(TP__PW_div, g, c->out);
+    if (c->u.v.n[2]) /* all elements equal: 0, as in torch */
+        g = tp_masked_fill(tp__pw(TP__PW_div, g, c->out),
+                           tp__pw(TP__PW_eq, c->out, tp_num_int(0)), 0);
+    if (!g) return NULL;
     return tp__pw(TP__PW_mul, centred,
                   tp__spread(divided(g, degrees(c) / (c->u.v.n[2] ? 1 : 2)), x, axes));
 }
