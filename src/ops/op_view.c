@@ -48,9 +48,6 @@ static tp_tensor *shaped_backward(const tp__call *c, tp_tensor *g, int i) {
 SHAPED(op_view, "view", "ViewBackward0")
 SHAPED(op_reshape, "reshape", "ReshapeAliasBackward0")
 SHAPED(op_reshape_copy, "reshape", "UnsafeViewBackward0")
-SHAPED(op_squeeze, "squeeze", "SqueezeBackward0")
-SHAPED(op_squeeze_dim, "squeeze", "SqueezeBackward1")
-SHAPED(op_unsqueeze, "unsqueeze", "UnsqueezeBackward0")
 SHAPED(op_alias, "at", "AliasBackward0")
 
 static tp_tensor *apply_shape(const tp__op *op, tp_tensor *x, const tp_shape *s) {
@@ -93,24 +90,60 @@ tp_tensor *tp_flatten(tp_tensor *x, int start_dim, int end_dim) {
         if (d == b) s.dim[s.ndim++] = run;
     }
     if (!x->ndim) s = TP_SHAPE(1);
+    if (a == b && x->ndim) return x;
     return tp_reshape(x, s);
+}
+/* n[0] is a mask of the axes that go. */
+static tp_tensor *squeeze_forward(tp__call *c) {
+    const tp_tensor *x = c->in[0];
+    int64_t size[TP_MAX_DIM], stride[TP_MAX_DIM];
+    int n = 0;
+    for (int d = 0; d < x->ndim; d++) {
+        if (c->u.v.n[0] >> d & 1) continue;
+        size[n] = x->shape[d];
+        stride[n++] = x->stride[d];
+    }
+    return tp__view(x, n, size, stride, x->offset);
+}
+static tp_tensor *squeeze(tp_tensor *x, const char *grad_fn, uint32_t axes) {
+    static const tp__op op_squeeze = {.name = "squeeze",
+                                      .grad_fn = "SqueezeBackward0",
+                                      .is_view = true,
+                                      .forward = squeeze_forward,
+                                      .backward = shaped_backward};
+    tp__call c = call1(&op_squeeze, &x);
+    for (int d = 0; d < x->ndim; d++)
+        if (axes >> d & 1 && x->shape[d] == 1) c.u.v.n[0] |= INT64_C(1) << d;
+    return tp__apply_named(&c, grad_fn);
 }
 tp_tensor *tp_squeeze(tp_tensor *x) {
     if (!x) return tp__error_null("squeeze"), NULL;
-    tp_shape s = {0};
-    for (int d = 0; d < x->ndim; d++)
-        if (x->shape[d] != 1) s.dim[s.ndim++] = x->shape[d];
-    return apply_shape(&op_squeeze, x, &s);
+    return squeeze(x, "SqueezeBackward0", ~UINT32_C(0));
 }
 tp_tensor *tp_squeeze_dim(tp_tensor *x, int dim) {
     if (!x) return tp__error_null("squeeze"), NULL;
     int k;
     if (!tp__axis("squeeze", dim, x->ndim, &k)) return NULL;
-    tp_shape s = {0};
-    for (int d = 0; d < x->ndim; d++)
-        if (d != k || x->shape[d] != 1) s.dim[s.ndim++] = x->shape[d];
-    return apply_shape(&op_squeeze_dim, x, &s);
+    return squeeze(x, "SqueezeBackward1", UINT32_C(1) << k);
 }
+/* The stride of an axis of size 1 says nothing; as in torch it spans what follows. */
+static int64_t unit_stride(const int64_t *size, const int64_t *stride, int next, int ndim) {
+    return next < ndim ? size[next] * stride[next] : 1;
+}
+static tp_tensor *unsqueeze_forward(tp__call *c) {
+    const tp_tensor *x = c->in[0];
+    const tp_shape s = shape_from(c);
+    const int k = (int)c->u.v.n[1 + TP_MAX_DIM];
+    int64_t stride[TP_MAX_DIM];
+    for (int d = 0; d < s.ndim; d++)
+        stride[d] = d == k ? unit_stride(x->shape, x->stride, k, x->ndim) : x->stride[d - (d > k)];
+    return tp__view(x, s.ndim, s.dim, stride, x->offset);
+}
+static const tp__op op_unsqueeze = {.name = "unsqueeze",
+                                    .grad_fn = "UnsqueezeBackward0",
+                                    .is_view = true,
+                                    .forward = unsqueeze_forward,
+                                    .backward = shaped_backward};
 tp_tensor *tp_unsqueeze(tp_tensor *x, int dim) {
     if (!x) return tp__error_null("unsqueeze"), NULL;
     int k;
@@ -121,7 +154,10 @@ tp_tensor *tp_unsqueeze(tp_tensor *x, int dim) {
     memmove(s.dim + k + 1, s.dim + k, (size_t)(s.ndim - k) * sizeof *s.dim);
     s.dim[k] = 1;
     s.ndim++;
-    return apply_shape(&op_unsqueeze, x, &s);
+    tp__call c = call1(&op_unsqueeze, &x);
+    shape_to(&c, &s);
+    c.u.v.n[1 + TP_MAX_DIM] = k;
+    return tp__apply(&c);
 }
 
 /* ---- other orders of axes -------------------------------------------------------------------- */
@@ -189,6 +225,8 @@ static tp_tensor *expand_forward(tp__call *c) {
     const tp_shape s = shape_from(c);
     int64_t stride[TP_MAX_DIM];
     tp__broadcast_strides(c->in[0], &s, stride);
+    for (int d = c->in[0]->ndim ? s.ndim - c->in[0]->ndim - 1 : -1; d >= 0; d--)
+        if (s.dim[d] == 1) stride[d] = unit_stride(s.dim, stride, d + 1, s.ndim);
     return tp__view(c->in[0], s.ndim, s.dim, stride, c->in[0]->offset);
 }
 static tp_tensor *expand_backward(const tp__call *c, tp_tensor *g, int i) {
