@@ -204,11 +204,22 @@ static tp_tensor *number_power(tp_tensor *a, tp_tensor *b) {
         c = (tp__call){.op = &op_sqrt, .in = in, .nin = 1, .u.v = {.n = {TP__PW_sqrt}}};
     return tp__apply_named(&c, "PowBackward0");
 }
+/* torch has overloads for numbers, with names of their own. */
+static const char *grad_fn_of(const tp__op *op, tp__pw_op id, const tp_tensor *a,
+                              const tp_tensor *b) {
+    const bool number_first = a && a->weak, number_last = b && b->weak;
+    if (id == TP__PW_pow) return "PowBackward1";
+    if (id == TP__PW_sub && number_first) return "RsubBackward1";
+    if (id == TP__PW_div && number_first) return "MulBackward0"; /* of the reciprocal */
+    if (id == TP__PW_remainder && !number_last) return "RemainderBackward1";
+    if (id == TP__PW_floor_divide) return "NotImplemented";
+    return op->grad_fn;
+}
 static tp_tensor *apply2(const tp__op *op, tp__pw_op id, tp_tensor *a, tp_tensor *b) {
     if (id == TP__PW_pow && a && b && b->weak) return number_power(a, b);
     tp_tensor *in[2] = {a, b};
     tp__call c = {.op = op, .in = in, .nin = 2, .u.v = {.n = {id}}};
-    return tp__apply_named(&c, id == TP__PW_pow ? "PowBackward1" : op->grad_fn);
+    return tp__apply_named(&c, grad_fn_of(op, id, a, b));
 }
 
 /* The functions. */
@@ -231,7 +242,12 @@ static tp_tensor *apply2(const tp__op *op, tp__pw_op id, tp_tensor *a, tp_tensor
 #include "kernels/pointwise.def"
 
 tp_tensor *tp_clamp(tp_tensor *x, double p, double q) {
-    return apply1(&op_clamp, TP__PW_clamp, x, p != p ? -INFINITY : p, q != q ? INFINITY : q);
+    const double low = p != p ? -INFINITY : p, high = q != q ? INFINITY : q;
+    tp__call c = {.op = &op_clamp,
+                  .in = &x,
+                  .nin = 1,
+                  .u.v = {.n = {TP__PW_clamp}, .p = low, .q = high}};
+    return tp__apply_named(&c, "ClampBackward1");
 }
 tp_tensor *tp_leaky_relu(tp_tensor *x, double p) {
     return apply1(&op_leaky_relu, TP__PW_leaky_relu, x, p, 0);
