@@ -113,7 +113,7 @@ static void pack_tile(void *ctx, int64_t tile) {
 static void pack_all(phase *f) {
     const plan *p = f->p;
     const int64_t panels = f->products * ((p->pack_a ? p->down : 0) + (p->pack_b ? p->across : 0));
-    f->pack_each = tp__most(1, PACK_WORK / ((f->end - f->k) * p->panel));
+    f->pack_each = tp__most(1, PACK_WORK / tp__most(1, (f->end - f->k) * p->panel));
     tp__parallel(tp__parts(panels, f->pack_each), pack_tile, f);
 }
 
