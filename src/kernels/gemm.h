@@ -6,20 +6,23 @@
 
 enum { TP__MICRO_ROWS = 14, TP__MICRO_VECTORS = 2, TP__DOT_LANES = 16 };
 
-/* How rows of the left operand lie: neighbours in memory (packed, or A is transposed), or apart, each
- * with its own k consecutive. */
-typedef enum tp__rows_lie { TP__ROWS_NEAR, TP__ROWS_APART, TP__ROWS_LIE_COUNT } tp__rows_lie;
+/* How rows of the left operand lie: neighbours in memory, with a long way to the next k (A transposed, in
+ * place) or a short one (packed), or apart, each with its own k consecutive. */
+typedef enum tp__rows_lie { TP__ROWS_NEAR, TP__ROWS_PACKED, TP__ROWS_APART, TP__ROWS_LIE_COUNT } tp__rows_lie;
 
 /* c = a b for a few rows by a few vectors of columns, the chain of each output in registers. */
 typedef struct tp__micro {
     int64_t K;
     const void *a;
-    int64_t a_step; /* NEAR: from k to k + 1; APART: from row to row */
-    const void *b;  /* rows of adjacent elements */
+    int64_t a_step; /* from k to k + 1; APART: from row to row */
+    const void *b;  /* rows of adjacent elements; whole vectors but for `keeping` kernels */
     int64_t b_step;
     void *c;
     int64_t c_step;
-    void *keep;       /* `keeping` kernels: b is packed here on the way, in whole vectors */
+    void *keep; /* `keeping` kernels: b is packed here on the way, in whole vectors */
+    int64_t keep_step;
+    const void *soon; /* prefetched on the way, a line for each k: what the next block reads */
+    int64_t soon_step;
     const void *bias; /* of these columns; or NULL */
     int last;         /* columns in the last vector, 1..width */
     bool go_on;       /* chains start at c, not at 0 */
@@ -29,11 +32,9 @@ typedef void (*tp__micro_fn)(const tp__micro *m);
 typedef tp__micro_fn tp__micro_table[TP__MICRO_ROWS][TP__MICRO_VECTORS]; /* [rows - 1][vectors - 1] */
 
 typedef struct tp__gemm_kernels {
-    int width;  /* elements of a vector */
-    int rows;   /* of the largest micro-kernel, at most TP__MICRO_ROWS */
-    bool masks; /* micro may read b in place where its last vector is not full; keeping always may */
-    tp__micro_table micro[TP__ROWS_LIE_COUNT];
-    tp__micro_table keeping[TP__ROWS_LIE_COUNT]; /* for more than half of `rows` only */
+    int width; /* elements of a vector */
+    int rows;  /* of the largest micro-kernel, at most TP__MICRO_ROWS */
+    tp__micro_table plain[TP__ROWS_LIE_COUNT], keeping[TP__ROWS_LIE_COUNT];
 
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
     void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step, int64_t K, int64_t n);

@@ -1,18 +1,21 @@
 /* gemm_tiles.c -- matrix times matrix: how a product is cut into tiles, and what is packed for them.
  *
- * Rows are cut into panels of one micro-kernel's height, columns into panels of its width; a tile is
- * some of each. A is read where it lies if its rows or its columns are dense and it is not read often,
- * B if its rows are dense: then the first panel of rows packs it for the others on its way. What cannot
- * be read so is packed before the tiles start, once for all of them. */
+ * Rows are cut into panels of one micro-kernel's height, columns into panels of its width; a tile, which
+ * one thread computes, is some of each, and goes along its columns and k block by block. A is read where
+ * it lies if its rows or its columns are dense and it is not read often, B if its rows are dense: then
+ * the first panel of rows packs the block for the others on its way. What cannot be read so is packed
+ * before the tiles start, once for all of them. The next block of B is fetched while this one is used. */
 #include "kernels/isa.h"
 #include <string.h>
 
 enum {
-    TILE_ROWS = 256,
-    TILE_ROW_BYTES = 512,       /* of c in a tile */
-    B_BYTES = 128 * 1024,       /* a tile's block of B: at home in the second-level cache */
+    TILE_ROWS = 256,            /* of A, for one block of K and the next: the second-level cache ... */
+    BLOCK_BYTES = 512,          /* of a row of c in a block of columns */
+    B_BYTES = 128 * 1024,       /* a block of B: ... has room for it as well */
+    OFTEN = 2,                  /* B is packed beforehand if more tiles than this would pack it on the way */
     MOST_K = 1024,              /* of a block, however narrow */
     NEAR_K = 128,               /* of a block where A's columns are read in place: lines of the first level */
+    SOON = 3,                   /* how long before it is used the next block is fetched: in times of fetching it */
     NARROW = 384,               /* bytes of c's row up to which they are */
     LEAST_K = 256, PACKED = 16 << 20, /* K and bytes of what is packed at a time */
     A_PADDED = 16,              /* rows of a packed panel of A */
@@ -35,7 +38,8 @@ typedef struct plan {
     bool pack_a, pack_b;
     int64_t panel;                   /* columns of a panel */
     int64_t down, across;            /* panels of rows and of columns in a product */
-    int64_t tile_down, tile_across;  /* panels in a tile */
+    int64_t tile_down, tile_across;  /* panels in a tile ... */
+    int64_t block_across;            /* ... and in a block of its columns */
     int64_t tiles_down, tiles_across;
     int64_t each;                    /* products that a tile computes, if one is small */
     int64_t group, packed_k;         /* products and K that are packed at a time */
@@ -123,62 +127,114 @@ static void pack_all(phase *f) {
 typedef struct tile {
     const phase *f;
     int64_t product, i, i_end, j, j_end;
-    char *kept; /* panels of B, as the first rows have packed them; NULL: they are not */
+    char *kept; /* a block of B, as the first panel of rows has packed it; NULL: B was packed before */
 } tile;
 
-static int64_t columns_of(const plan *p, int64_t panel) {
-    return tp__least(p->panel, p->g->N - panel * p->panel);
+/* Panels [j, j_end) of the tile's columns, for k in [k, k + K). */
+typedef struct block {
+    int64_t j, j_end, k, K;
+} block;
+
+/* Where the rows of B begin for one panel of columns, and how far apart they are. */
+typedef struct rows_of_b {
+    const char *at;
+    int64_t step;
+} rows_of_b;
+
+static rows_of_b find_b(const tile *t, int64_t k, int64_t j) {
+    const plan *p = t->f->p;
+    const int64_t step = p->panel * p->size;
+    if (p->pack_b) return (rows_of_b){packed_b(t->f, t->product, j) + (k - t->f->k) * step, step};
+    return (rows_of_b){b_of(p, t->product) + k * p->b_row + j * p->panel * p->b_col, p->b_row};
 }
 
-/* One panel of rows against all columns of the tile, for k in [k, k + K). */
-static void run_rows(const tile *t, int64_t i, int64_t k, int64_t K) {
-    const phase *f = t->f;
-    const plan *p = f->p;
+/* What a call fetches for block `next`: one line's breadth of its rows of B. That is left to the last
+ * calls of this block, `left` before its end, so that it is still there when it is wanted, but not to
+ * the very last ones. */
+static rows_of_b find_soon(const tile *t, const block *next, int64_t left, const void *nothing) {
+    const plan *p = t->f->p;
+    const int64_t lines = tp__most(1, p->panel * p->size / LINE), all = (next->j_end - next->j) * lines;
+    const int64_t line = SOON * all - left;
+    if (line < 0 || line >= all) return (rows_of_b){nothing, 0};
+    rows_of_b b = find_b(t, next->k, next->j + line / lines);
+    b.at += line % lines * LINE;
+    return b;
+}
+
+/* What every panel of columns has in common for panel i of rows. */
+static tp__micro begin_rows(const tile *t, const block *b, int64_t i) {
+    const plan *p = t->f->p;
+    const int64_t row = row_of_panel(p, i);
+    tp__micro m = {.K = b->K, .c_step = p->c_row, .go_on = b->k > 0 || (p->split.n == 1 && p->g->accumulate)};
+    m.c = c_of(p, t->product) + row * p->c_row;
+    if (p->pack_a) {
+        m.a = packed_a(t->f, t->product, i) + (b->k - t->f->k) * A_PADDED * p->size;
+        m.a_step = A_PADDED * p->size;
+    } else {
+        m.a = a_of(p, t->product) + row * p->a_row + b->k * p->a_col;
+        m.a_step = p->lie == TP__ROWS_APART ? p->a_row : p->a_col;
+    }
+    return m;
+}
+
+/* Panel i of rows against all columns of the block. Where B is read in place the first panel of rows
+ * keeps it packed, and a last vector that is not full must be read by a keeping kernel anyway. */
+static void run_rows(const tile *t, const block *b, const block *next, int64_t i) {
+    const plan *p = t->f->p;
     const tp__gemm *g = p->g;
-    const int64_t row = row_of_panel(p, i), rows = row_of_panel(p, i + 1) - row, width = p->kernels->width;
-    const bool whole = p->split.n == 1, ends = whole && k + K == g->K, keeping = t->kept && i == t->i;
-    tp__micro m = {.K = K, .c_step = p->c_row, .go_on = k > 0 || (whole && g->accumulate)};
-    m.a = p->pack_a ? packed_a(f, t->product, i) + (k - f->k) * A_PADDED * p->size
-                    : a_of(p, t->product) + row * p->a_row + k * p->a_col;
-    m.a_step = p->pack_a ? A_PADDED * p->size : p->lie == TP__ROWS_NEAR ? p->a_col : p->a_row;
+    const int64_t rows = row_of_panel(p, i + 1) - row_of_panel(p, i), width = p->kernels->width;
+    const bool ends = p->split.n == 1 && b->k + b->K == g->K, alone = t->i_end - t->i == 1;
+    tp__micro m = begin_rows(t, b, i);
+    char *const c = m.c;
     m.relu = ends && g->act == TP__ACT_RELU;
-    const tp__micro_fn *fn = (keeping ? p->kernels->keeping : p->kernels->micro)[p->lie][rows - 1];
-    char *const c = c_of(p, t->product) + row * p->c_row;
-    const char *const b = b_of(p, t->product) + k * p->b_row;
-    for (int64_t j = t->j; j < t->j_end; j++) {
-        const int64_t columns = columns_of(p, j), vectors = columns > width ? 2 : 1;
-        m.c = c + j * p->panel * p->size;
+    int64_t left = (t->i_end - i) * (b->j_end - b->j);
+    for (int64_t j = b->j; j < b->j_end; j++, left--) {
+        const int64_t columns = tp__least(p->panel, g->N - j * p->panel), vectors = columns > width ? 2 : 1;
+        const rows_of_b here = find_b(t, b->k, j), soon = find_soon(t, next, left, m.a);
+        m.b = here.at;
+        m.b_step = here.step;
+        m.soon = soon.at;
+        m.soon_step = soon.step;
         m.last = (int)(columns - (vectors - 1) * width);
-        m.keep = t->kept + (j - t->j) * p->panel * K * p->size;
-        if (ends && g->bias) m.bias = (const char *)g->bias + j * p->panel * p->size;
-        if (p->pack_b) {
-            m.b = packed_b(f, t->product, j) + (k - f->k) * p->panel * p->size;
-            m.b_step = p->panel * p->size;
-        } else if (t->kept && !keeping) {
-            m.b = m.keep;
-            m.b_step = vectors * width * p->size;
-        } else {
-            m.b = b + j * p->panel * p->b_col;
-            m.b_step = p->b_row;
+        bool keeping = false;
+        if (t->kept) {
+            m.keep = t->kept + (j - b->j) * p->panel * b->K * p->size;
+            m.keep_step = alone ? 0 : vectors * width * p->size;
+            keeping = alone ? m.last < width : i == t->i;
+            if (!alone && !keeping) m.b = m.keep, m.b_step = m.keep_step;
         }
-        fn[vectors - 1](&m);
+        m.c = c + j * p->panel * p->size;
+        if (ends && g->bias) m.bias = (const char *)g->bias + j * p->panel * p->size;
+        (keeping ? p->kernels->keeping : p->kernels->plain)[p->lie][rows - 1][vectors - 1](&m);
     }
 }
 
 /* K of a block: its part of B stays in the second-level cache, or what is read of A in the first. */
-static int64_t block_k(const tile *t, int64_t K) {
-    const plan *p = t->f->p;
-    const int64_t fits = B_BYTES / ((t->j_end - t->j) * p->panel * p->size);
-    const int64_t most = p->lie == TP__ROWS_NEAR && !p->pack_a ? NEAR_K : tp__least(fits, MOST_K);
+static int64_t block_k(const plan *p, int64_t panels, int64_t K) {
+    const int64_t fits = B_BYTES / (panels * p->panel * p->size);
+    const int64_t most = p->lie == TP__ROWS_NEAR ? NEAR_K : tp__least(fits, MOST_K);
     return tp__most(1, tp__parts(K, tp__parts(K, most)));
 }
 
+/* The block after `b`: further along k, then to the right; an empty one at the tile's end. */
+static block block_after(const tile *t, const block *b, int64_t size, int64_t end) {
+    const int64_t k = b->k + size;
+    if (k < end) return (block){b->j, b->j_end, k, tp__least(size, end - k)};
+    const int64_t j_end = tp__least(t->j_end, b->j_end + t->f->p->block_across);
+    return (block){b->j_end, j_end, t->f->k, tp__least(size, end - t->f->k)};
+}
+
 static void run_blocks(const tile *t) {
-    const int64_t k = t->f->k, end = tp__least(t->f->end, k_of(t->f->p, t->product));
-    if (k >= end && k > 0) return;
-    const int64_t block = end > k ? block_k(t, end - k) : 1;
-    for (int64_t from = k; from < end || from == 0; from += block)
-        for (int64_t i = t->i; i < t->i_end; i++) run_rows(t, i, from, tp__least(block, end - from));
+    const plan *p = t->f->p;
+    const int64_t k = t->f->k, end = tp__least(t->f->end, k_of(p, t->product));
+    if (k >= end && k > 0) return; /* the last chunk is shorter */
+    const int64_t across = tp__least(p->block_across, t->j_end - t->j), size = end > k ? block_k(p, across, end - k) : 1;
+    block b = {t->j, t->j + across, k, tp__least(size, end - k)};
+    while (b.j < b.j_end) {
+        const block next = block_after(t, &b, size, end);
+        for (int64_t i = t->i; i < t->i_end; i++) run_rows(t, &b, &next, i);
+        b = next;
+    }
 }
 
 static void keep_and_run(tile *t) {
@@ -196,10 +252,9 @@ static void run_tile(void *ctx, int64_t number) {
     t.j_end = tp__least(p->across, t.j + p->tile_across);
     const int64_t first = f->first + number / in_one * p->each;
     const int64_t end = tp__least(f->first + f->products, first + p->each);
-    const bool keep = !p->pack_b && t.i_end - t.i > 1;
     for (t.product = first; t.product < end; t.product++) {
-        if (keep) keep_and_run(&t);
-        else run_blocks(&t);
+        if (p->pack_b) run_blocks(&t);
+        else keep_and_run(&t);
     }
 }
 
@@ -208,25 +263,26 @@ static void run_tile(void *ctx, int64_t number) {
 static void choose_reading(plan *p) {
     const tp__gemm *g = p->g;
     const bool apart = g->a_col == 1 || g->K < 2, near = g->a_row == 1;
-    p->lie = apart ? TP__ROWS_APART : TP__ROWS_NEAR;
     p->pack_a = !apart && !(near && g->N * p->size <= NARROW);
-    const bool may_mask = p->kernels->masks || g->N % p->kernels->width == 0 || p->down > 1;
-    p->pack_b = g->b_col != 1 || !may_mask;
+    p->pack_b = g->b_col != 1 || g->M > OFTEN * TILE_ROWS;
+    p->lie = apart ? TP__ROWS_APART : p->pack_a ? TP__ROWS_PACKED : TP__ROWS_NEAR;
 }
 
 /* Tiles as large as the caches like them; smaller where several threads would have too few. */
 static void choose_tiles(plan *p) {
     const tp__gemm *g = p->g;
     const int64_t work = g->M * g->N * tp__most(p->split.length, 1), total = work * p->products;
-    const int64_t wanted = total < 2 * TILE_WORK ? 1 : tp__least(4 * tp_get_num_threads(), total / TILE_WORK);
+    const int64_t threads = tp_get_num_threads(), wanted = threads == 1 ? 1 : tp__least(4 * threads, total / TILE_WORK);
+    p->block_across = tp__least(p->across, BLOCK_BYTES / (p->panel * p->size));
     p->tile_down = tp__least(p->down, TILE_ROWS / p->kernels->rows);
-    p->tile_across = tp__least(p->across, TILE_ROW_BYTES / (p->panel * p->size));
+    p->tile_across = p->across;
     for (;;) {
         p->tiles_down = tp__parts(p->down, p->tile_down);
         p->tiles_across = tp__parts(p->across, p->tile_across);
-        if (wanted <= 4 || p->products * p->tiles_down * p->tiles_across >= wanted) break;
-        if (p->tile_across > 1 && (p->tile_across >= p->tile_down || p->tile_down < 4)) p->tile_across = (p->tile_across + 1) / 2;
-        else if (p->tile_down > 2) p->tile_down = (p->tile_down + 1) / 2;
+        if (p->products * p->tiles_down * p->tiles_across >= wanted) break;
+        const bool wide = p->tile_across > 1, high = p->tile_down > 2;
+        if (wide && (p->tile_across >= p->block_across || !high)) p->tile_across = tp__parts(p->tile_across, 2);
+        else if (high) p->tile_down = tp__parts(p->tile_down, 2);
         else break;
     }
     p->tile_down = tp__parts(p->down, p->tiles_down);
@@ -267,29 +323,31 @@ static plan make_plan(const tp__gemm *g) {
 
 /* All panels in place, or B packed on the stack; false if this product wants more than that. */
 static bool run_small(const tp__gemm *g) {
-    const bool apart = g->a_col == 1 || g->K < 2;
+    const bool apart = g->a_col == 1 || g->K < 2, pack = g->b_col != 1;
     if (g->batch > 1 || g->M * g->N * g->K > SMALL || !(apart || g->a_row == 1)) return false;
     const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
     const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, width = kernels->width, panel = 2 * width;
-    const bool pack = g->b_col != 1 || !(kernels->masks || g->N % width == 0);
     if (pack && panel * g->K * size > SMALL_BYTES) return false;
     _Alignas(LINE) char packed[SMALL_BYTES];
-    const tp__micro_table *micro = &kernels->micro[apart ? TP__ROWS_APART : TP__ROWS_NEAR];
+    const tp__rows_lie lie = apart ? TP__ROWS_APART : TP__ROWS_PACKED;
     tp__micro m = {.K = g->K, .a_step = (apart ? g->a_row : g->a_col) * size, .c_step = g->c_row * size};
+    m.b_step = pack ? panel * size : g->b_row * size;
     m.go_on = g->accumulate;
     m.relu = g->act == TP__ACT_RELU;
-    m.b_step = pack ? panel * size : g->b_row * size;
+    m.soon = g->a;
+    m.keep = packed;
     for (int64_t j = 0; j < g->N; j += panel) {
         const int64_t columns = tp__least(panel, g->N - j), vectors = columns > width ? 2 : 1;
         m.b = (const char *)g->b + j * g->b_col * size;
+        m.last = (int)(columns - (vectors - 1) * width);
         if (pack) kernels->pack(packed, panel, m.b, g->b_row * size, g->b_col * size, g->K, columns);
         if (pack) m.b = packed;
         if (g->bias) m.bias = (const char *)g->bias + j * size;
-        m.last = (int)(columns - (vectors - 1) * width);
+        const tp__micro_table *table = (pack || m.last == width ? kernels->plain : kernels->keeping) + lie;
         for (int64_t i = 0; i < g->M; i += kernels->rows) {
             m.a = (const char *)g->a + i * g->a_row * size;
             m.c = (char *)g->c + (i * g->c_row + j) * size;
-            (*micro)[tp__least(kernels->rows, g->M - i) - 1][vectors - 1](&m);
+            (*table)[tp__least(kernels->rows, g->M - i) - 1][vectors - 1](&m);
         }
     }
     return true;
@@ -307,7 +365,8 @@ void tp__gemm_run_tiles(const tp__gemm *g, void *workspace) {
     plan p = make_plan(g);
     choose_tiles(&p);
     p.sums = workspace;
-    p.packed = p.sums + (p.split.n > 1 ? tp__round_up(p.products * g->M * g->N * p.size, LINE) : 0);
+    p.packed = p.sums;
+    if (p.split.n > 1) p.packed += tp__round_up(p.products * g->M * g->N * p.size, LINE);
     for (int64_t first = 0; first < p.products; first += p.group)
         for (int64_t k = 0; k < p.split.length || k == 0; k += tp__most(p.packed_k, 1)) {
             phase f = {.p = &p, .first = first, .products = tp__least(p.group, p.products - first), .k = k};
