@@ -56,7 +56,7 @@ typedef struct tp__node {
     uint64_t mark;
     tp_tensor *grad; /* of call.out, while a backward runs */
     struct tp__node *prev, *next;
-    uint32_t out_version;
+    uint32_t out_version, extra_version[2];
     uint32_t *version; /* of the inputs when they were saved */
     tp_tensor *in[];   /* call.in points here; the versions stand behind */
 } tp__node;

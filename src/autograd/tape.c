@@ -64,6 +64,8 @@ static void hold(tp__node *n, const tp__call *c) {
         if (c->extra[i]) tp__ref(c->extra[i]);
     tp__ref(c->out);
     n->out_version = tp__version(c->out);
+    for (int i = 0; i < 2; i++)
+        if (c->extra[i]) n->extra_version[i] = tp__version(c->extra[i]);
 }
 
 tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn) {
@@ -108,6 +110,8 @@ static void blame(const tp__node *n) {
 
 static bool unchanged(const tp__node *n) {
     bool same = !(n->call.saves & TP__SAVE_OUT) || n->out_version == tp__version(n->call.out);
+    for (int i = 0; i < 2; i++) /* indices that the caller has too, say */
+        if (n->call.extra[i]) same &= n->extra_version[i] == tp__version(n->call.extra[i]);
     for (int i = 0; i < n->call.nin && i < 30; i++)
         if (n->call.saves & TP__SAVE_IN(i)) same &= n->version[i] == tp__version(n->in[i]);
     if (!same)
