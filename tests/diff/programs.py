@@ -107,7 +107,7 @@ class Program:
         elif kind == "unit":
             v = [r.randint(1, 1023) / 1024 for _ in range(n)]
         else:
-            v = [r.choice((0.0, -0.0, math.inf, -math.inf, math.nan, 1e-40, 1e30, 1.5, -2.5, 0.5)) for _ in range(n)]
+            v = [r.choice((0.0, -0.0, math.inf, -math.inf, math.nan, 1e-40, 1e15, 1.5, -2.5, 0.5)) for _ in range(n)]
         return torch.tensor(v, dtype=dtype).reshape(shape)
 
     def leaf(self, shape, dtype, kind=None):
@@ -446,7 +446,7 @@ def clamped(p):
 
 op("clamp", clamped, clamp)
 op("leaky_relu", with_numbers((0.01,), (0.5,), (-0.5,)), F.leaky_relu)
-op("elu", with_numbers((1.0,), (0.5,)), F.elu, ulp=4, bound=none)
+op("elu", with_numbers((1.0,), (0.5,)), F.elu, ulp=4, bound=lambda args, out: rounding(out))  # exp(x) - 1 there
 
 # Views.
 
@@ -527,7 +527,7 @@ def axis_of(p, low=0):
 def unbound(p):
     x, d = axis_of(p, low=1)
     t = p.values[x]
-    return None if -t.dim() <= d < t.dim() and t.shape[d] == 0 else [x, d]
+    return None if -t.dim() <= d < t.dim() and not 0 < t.shape[d] <= 16 else [x, d]
 
 
 op("view", lambda p: (lambda x: [x, regrouped(p, x)])(p.pick()), lambda x, s: x.view(list(s)), view=True)
@@ -780,8 +780,14 @@ def unfloat(t, like):
 
 op("matmul", factors, torch.matmul, bound=product, named=False)
 op("linear", affine, F.linear, bound=product, named=False)
-op("softmax", axis_of, torch.softmax, bound=normalised)
-op("log_softmax", axis_of, torch.log_softmax, bound=normalised)
+def distributed(p):
+    """PyTorch takes integers if there are none of them."""
+    x, d = axis_of(p)
+    return None if p.values[x].dtype not in FLOATS and not p.values[x].numel() else [x, d]
+
+
+op("softmax", distributed, torch.softmax, bound=normalised)
+op("log_softmax", distributed, torch.log_softmax, bound=normalised)
 op("l1_loss", alike, F.l1_loss, bound=mean_of_pairs, named=False)
 op("mse_loss", alike, F.mse_loss, bound=mean_of_pairs, named=False)
 op("cross_entropy", classes, F.cross_entropy, bound=lambda args, out: averaged(args, out) + normalised(args, out), named=False)
@@ -821,10 +827,23 @@ def subtracted(p):
 op("sub_", subtracted, lambda x, b: x.sub_(b), view=True)
 op("mul_", lambda p: (lambda x: [x, number(p) if p.r.random() < 0.3 else plain(p, x)])(untracked(p)), lambda x, b: x.mul_(b), view=True)
 op("div_", lambda p: (lambda x: [x, number(p) if p.r.random() < 0.3 else plain(p, x)])(untracked(p)), lambda x, b: x.div_(b), view=True)
-op("copy_", lambda p: (lambda x: [x, plain(p, x)])(untracked(p)), lambda x, b: x.copy_(b), view=True)
+def copied(p):
+    """taper copies between overlapping memory as if by way of a copy; PyTorch refuses some of that."""
+    x = apart(p)
+    source = plain(p, x)
+    return None if p.shares(p.values[source]) == p.shares(p.values[x]) else [x, source]
+
+
+op("copy_", copied, lambda x, b: x.copy_(b), view=True)
 op("fill_", lambda p: (lambda x: [x, value_for(p, x)])(apart(p)), lambda x, v: x.fill_(v), view=True)
 op("zero_", lambda p: [apart(p)], lambda x: x.zero_(), view=True)
-op("masked_fill_", lambda p: filled(p, untracked(p)), lambda x, m, v: x.masked_fill_(m, v), view=True)
+def overwriting(p):
+    """A mask that is false everywhere changes a tensor in PyTorch's books, not in taper's."""
+    args = filled(p, apart(p))
+    return args if args and p.values[args[1]].any() else None
+
+
+op("masked_fill_", overwriting, lambda x, m, v: x.masked_fill_(m, v), view=True)
 
 
 def overwritten(p):
