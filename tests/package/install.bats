@@ -56,5 +56,7 @@ prints_what_readme_says() { # program...
     sed 's/find_package(taper/find_package(taper 0.99/' "$TAPER_SOURCE_DIR/tests/package/consumer/CMakeLists.txt" \
         >newer/CMakeLists.txt
     run cmake -G Ninja -S newer -B newer/build -DCMAKE_PREFIX_PATH="$PREFIX"
+    echo "$output"
     [ "$status" != 0 ]
+    [[ $output == *'requested version "0.99"'* ]]
 }
