@@ -47,9 +47,13 @@ for e, (t, v, n) in want.items():
 @test "all ten digits with no option: 0.975 or better" {
     need_data mnist
     [ -r "$data/train-images-idx3-ubyte.gz" ] || lacks mnist
-    run taper train "$data" --json -o digits.safetensors
+    less='' want=0.975
+    case $TAPER_BUILD_DIR in # a sanitizer makes this 20 times slower; there it looks at part of the data
+    *asan | *tsan) less='--limit 6000 --epochs 2' want=0.85 ;;
+    esac
+    run taper train "$data" --json -o digits.safetensors $less
     [ "$status" = 0 ]
-    json "assert rows[-2]['accuracy'] >= 0.975, rows[-2]"
+    json "assert rows[-2]['accuracy'] >= $want, rows[-2]"
 }
 
 @test "PyTorch takes the model's tensors with strict=True and predicts the same" {
