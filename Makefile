@@ -11,10 +11,15 @@ build:          ## compile the library, the programs, tests and examples into bu
 check: build    ## run all tests on the release build
 	@$(CTEST) build
 
-asan tsan:      ## the tests under AddressSanitizer + UBSan, or under ThreadSanitizer
-	@cmake --preset $@
-	@cmake --build build-$@ -j $(JOBS)
-	@$(CTEST) build-$@
+asan:           ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@cmake --preset asan
+	@cmake --build build-asan -j $(JOBS)
+	@$(CTEST) build-asan
+
+tsan:           ## the tests under ThreadSanitizer, but for the long trainings
+	@cmake --preset tsan
+	@cmake --build build-tsan -j $(JOBS)
+	@$(CTEST) build-tsan -E '^(book|chapter4|test_book|test_parity)$$'
 
 clang:          ## compile with clang, warnings as errors, and run the tests
 	@cmake --preset clang -DTAPER_WERROR=ON
