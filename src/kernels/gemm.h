@@ -38,6 +38,10 @@ typedef struct tp__gemm_kernels {
 
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
     void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step, int64_t K, int64_t n);
+    /* c[j][i] = relu(from[i][j] + bias[i]), both optional; rows of c (elements `c_row` apart) and of the
+     * block (`step` apart, whole vectors, overwritten). */
+    void (*turn)(void *c, int64_t c_row, void *from, int64_t step, int64_t rows, int64_t columns, const void *bias,
+                 bool relu);
 
     /* Matrix-vector in TP__DOT_LANES lanes (the rule is in gemm.c), x dense:
      * dots: y[i] = tree of the lanes of row i, rows `row` apart, k consecutive; y dense.

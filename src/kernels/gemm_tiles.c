@@ -10,12 +10,13 @@
 
 enum {
     TILE_ROWS = 256,            /* of A, for one block of K and the next: the second-level cache ... */
-    BLOCK_BYTES = 512,          /* of a row of c in a block of columns */
-    B_BYTES = 128 * 1024,       /* a block of B: ... has room for it as well */
-    OFTEN = 2,                  /* B is packed beforehand if more tiles than this would pack it on the way */
-    MOST_K = 1024,              /* of a block, however narrow */
+    BLOCK_BYTES = 512,          /* of a row of c in a block: ... has room for all of c's block as well */
+    B_BYTES = 32 * 1024,        /* a panel of B in a block: the first-level cache */
+    KEPT_BYTES = 128 * 1024,    /* a panel of B at most */
+    CONFLICT = 2048,            /* bytes from row to row of B with which it would not stay there */
     NEAR_K = 128,               /* of a block where A's columns are read in place: lines of the first level */
-    SOON = 3,                   /* how long before it is used the next block is fetched: in times of fetching it */
+    OFTEN = 2,                  /* B is packed beforehand if more tiles than this would pack it on the way */
+    SOON = 3,                   /* how long before it is used B is fetched, in times of fetching it */
     NARROW = 384,               /* bytes of c's row up to which they are */
     LEAST_K = 256, PACKED = 16 << 20, /* K and bytes of what is packed at a time */
     A_PADDED = 16,              /* rows of a packed panel of A */
@@ -28,7 +29,8 @@ enum {
 
 /* Products of one shape, counting chunks of K, and how they are cut. Strides in bytes. */
 typedef struct plan {
-    const tp__gemm *g;
+    tp__gemm g;                      /* of c, or of its transpose, which is then `turned` */
+    bool turned;
     const tp__gemm_kernels *kernels;
     int64_t size;
     tp__split split;
@@ -38,6 +40,7 @@ typedef struct plan {
     bool pack_a, pack_b;
     int64_t panel;                   /* columns of a panel */
     int64_t down, across;            /* panels of rows and of columns in a product */
+    int64_t high, higher;            /* rows of a panel; how many panels have one more */
     int64_t tile_down, tile_across;  /* panels in a tile ... */
     int64_t block_across;            /* ... and in a block of its columns */
     int64_t tiles_down, tiles_across;
@@ -57,24 +60,25 @@ typedef struct phase {
 
 /* First row of panel i: panels are as equal as can be, the higher ones first. */
 static int64_t row_of_panel(const plan *p, int64_t i) {
-    return i * (p->g->M / p->down) + tp__least(i, p->g->M % p->down);
+    return i * p->high + tp__least(i, p->higher);
 }
 
 /* Operands of a product, from its own k = 0 on. */
 static const char *a_of(const plan *p, int64_t product) {
     const int64_t z = product / p->split.n, k = product % p->split.n * p->split.length;
-    return (const char *)p->g->a + z * p->g->a_batch * p->size + k * p->a_col;
+    return (const char *)p->g.a + z * p->g.a_batch * p->size + k * p->a_col;
 }
 static const char *b_of(const plan *p, int64_t product) {
     const int64_t z = product / p->split.n, k = product % p->split.n * p->split.length;
-    return (const char *)p->g->b + z * p->g->b_batch * p->size + k * p->b_row;
+    return (const char *)p->g.b + z * p->g.b_batch * p->size + k * p->b_row;
 }
-static char *c_of(const plan *p, int64_t product) {
-    if (p->split.n > 1) return p->sums + product * p->g->M * p->g->N * p->size;
-    return (char *)p->g->c + product * p->g->c_batch * p->size;
+static char *c_of(const plan *p, int64_t product, int64_t row, int64_t column) {
+    const bool whole = p->split.n == 1;
+    char *c = whole ? (char *)p->g.c + product * p->g.c_batch * p->size : p->sums + product * p->g.M * p->g.N * p->size;
+    return p->turned ? c + column * p->c_row + row * p->size : c + row * p->c_row + column * p->size;
 }
 static int64_t k_of(const plan *p, int64_t product) {
-    return tp__least(p->split.length, p->g->K - product % p->split.n * p->split.length);
+    return tp__least(p->split.length, p->g.K - product % p->split.n * p->split.length);
 }
 
 /* Packed panels of A and of B: [product of the group][panel][k][A_PADDED or panel]. */
@@ -102,7 +106,7 @@ static void pack_panel(const phase *f, int64_t product, int64_t panel) {
         p->kernels->pack(packed_a(f, product, panel), A_PADDED, from, p->a_col, p->a_row, K, rows);
         return;
     }
-    const int64_t j = (panel - in_a) * p->panel, columns = tp__least(p->panel, p->g->N - j);
+    const int64_t j = (panel - in_a) * p->panel, columns = tp__least(p->panel, p->g.N - j);
     const char *from = b_of(p, product) + j * p->b_col + f->k * p->b_row;
     p->kernels->pack(packed_b(f, product, panel - in_a), p->panel, from, p->b_row, p->b_col, K, columns);
 }
@@ -127,7 +131,8 @@ static void pack_all(phase *f) {
 typedef struct tile {
     const phase *f;
     int64_t product, i, i_end, j, j_end;
-    char *kept; /* a block of B, as the first panel of rows has packed it; NULL: B was packed before */
+    char *kept;   /* a panel of B, packed on the way; NULL: all of B was packed before */
+    char *turned; /* rows of a block of c's transpose, BLOCK_BYTES each; NULL: c is written in place */
 } tile;
 
 /* Panels [j, j_end) of the tile's columns, for k in [k, k + K). */
@@ -148,71 +153,93 @@ static rows_of_b find_b(const tile *t, int64_t k, int64_t j) {
     return (rows_of_b){b_of(p, t->product) + k * p->b_row + j * p->panel * p->b_col, p->b_row};
 }
 
-/* What a call fetches for block `next`: one line's breadth of its rows of B. That is left to the last
- * calls of this block, `left` before its end, so that it is still there when it is wanted, but not to
- * the very last ones. */
-static rows_of_b find_soon(const tile *t, const block *next, int64_t left, const void *nothing) {
-    const plan *p = t->f->p;
-    const int64_t lines = tp__most(1, p->panel * p->size / LINE), all = (next->j_end - next->j) * lines;
-    const int64_t line = SOON * all - left;
-    if (line < 0 || line >= all) return (rows_of_b){nothing, 0};
-    rows_of_b b = find_b(t, next->k, next->j + line / lines);
-    b.at += line % lines * LINE;
-    return b;
+/* What the call for a panel of rows fetches, `left` panels before the last: of the rows of B that come
+ * next, one line's breadth. That is left to the last calls, so that it is still there when it is wanted,
+ * but not to the very last ones. */
+static rows_of_b fetch_soon(const tile *t, const rows_of_b *next, int64_t left, const void *nothing) {
+    const int64_t lines = tp__most(1, t->f->p->panel * t->f->p->size / LINE);
+    const int64_t line = tp__least(SOON * lines, t->i_end - t->i) - left;
+    if (!next->at || line < 0 || line >= lines) return (rows_of_b){nothing, 0};
+    return (rows_of_b){next->at + line * LINE, next->step};
 }
 
-/* What every panel of columns has in common for panel i of rows. */
-static tp__micro begin_rows(const tile *t, const block *b, int64_t i) {
+/* Is this panel of B better packed by the first rows for the others? Not if its lines are whole, and
+ * lie so that they do not drive each other out of the first-level cache. */
+static bool is_worth_keeping(const tile *t, const rows_of_b *b, int64_t last) {
+    if (t->i_end - t->i == 1) return false;
+    return last < t->f->p->kernels->width || ((uintptr_t)b->at | (uintptr_t)b->step) % LINE || b->step % CONFLICT == 0;
+}
+
+static bool ends_c(const plan *p, const block *b) {
+    return p->split.n == 1 && b->k + b->K == p->g.K;
+}
+
+/* What all rows have in common for panel j of columns. */
+static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
     const plan *p = t->f->p;
-    const int64_t row = row_of_panel(p, i);
-    tp__micro m = {.K = b->K, .c_step = p->c_row, .go_on = b->k > 0 || (p->split.n == 1 && p->g->accumulate)};
-    m.c = c_of(p, t->product) + row * p->c_row;
-    if (p->pack_a) {
-        m.a = packed_a(t->f, t->product, i) + (b->k - t->f->k) * A_PADDED * p->size;
-        m.a_step = A_PADDED * p->size;
-    } else {
-        m.a = a_of(p, t->product) + row * p->a_row + b->k * p->a_col;
-        m.a_step = p->lie == TP__ROWS_APART ? p->a_row : p->a_col;
-    }
+    const tp__gemm *g = &p->g;
+    const rows_of_b here = find_b(t, b->k, j);
+    tp__micro m = {.K = b->K, .b = here.at, .b_step = here.step, .go_on = b->k > 0 || (p->split.n == 1 && g->accumulate)};
+    m.a_step = p->pack_a ? A_PADDED * p->size : p->lie == TP__ROWS_APART ? p->a_row : p->a_col;
+    m.c_step = t->turned ? BLOCK_BYTES : p->c_row;
+    m.last = (int)((tp__least(p->panel, g->N - j * p->panel) - 1) % p->kernels->width) + 1;
+    if (!ends_c(p, b) || t->turned) return m;
+    m.relu = g->act == TP__ACT_RELU;
+    if (g->bias) m.bias = (const char *)g->bias + j * p->panel * p->size;
     return m;
 }
 
-/* Panel i of rows against all columns of the block. Where B is read in place the first panel of rows
- * keeps it packed, and a last vector that is not full must be read by a keeping kernel anyway. */
-static void run_rows(const tile *t, const block *b, const block *next, int64_t i) {
+/* Panel j of columns against all rows of the tile; then those of `next` come. A last vector that is not
+ * full must be read by a keeping kernel if it has not been packed. */
+static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b *next) {
     const plan *p = t->f->p;
-    const tp__gemm *g = p->g;
-    const int64_t rows = row_of_panel(p, i + 1) - row_of_panel(p, i), width = p->kernels->width;
-    const bool ends = p->split.n == 1 && b->k + b->K == g->K, alone = t->i_end - t->i == 1;
-    tp__micro m = begin_rows(t, b, i);
-    char *const c = m.c;
-    m.relu = ends && g->act == TP__ACT_RELU;
-    int64_t left = (t->i_end - i) * (b->j_end - b->j);
-    for (int64_t j = b->j; j < b->j_end; j++, left--) {
-        const int64_t columns = tp__least(p->panel, g->N - j * p->panel), vectors = columns > width ? 2 : 1;
-        const rows_of_b here = find_b(t, b->k, j), soon = find_soon(t, next, left, m.a);
-        m.b = here.at;
-        m.b_step = here.step;
+    const int vectors = p->g.N - j * p->panel > p->kernels->width ? 2 : 1;
+    tp__micro m = begin_panel(t, b, j);
+    const bool in_place = !p->pack_b && p->g.b_col == 1;
+    const bool keep = in_place && is_worth_keeping(t, &(rows_of_b){m.b, m.b_step}, m.last);
+    bool keeping = keep || (in_place && m.last < p->kernels->width);
+    m.keep = t->kept;
+    m.keep_step = keep ? vectors * p->kernels->width * p->size : 0;
+    if (!p->pack_b && !in_place) {
+        const int64_t columns = tp__least(p->panel, p->g.N - j * p->panel);
+        p->kernels->pack(t->kept, p->panel, m.b, p->b_row, p->b_col, b->K, columns);
+        m.b = t->kept;
+        m.b_step = p->panel * p->size;
+    }
+    int64_t row = row_of_panel(p, t->i), first = row;
+    for (int64_t i = t->i; i < t->i_end; i++) {
+        const int64_t rows = row_of_panel(p, i + 1) - row;
+        m.a = p->pack_a ? packed_a(t->f, t->product, i) + (b->k - t->f->k) * m.a_step
+                        : a_of(p, t->product) + row * p->a_row + b->k * p->a_col;
+        m.c = t->turned ? t->turned + (row - first) * BLOCK_BYTES + (j - b->j) * p->panel * p->size
+                        : c_of(p, t->product, row, j * p->panel);
+        const rows_of_b soon = fetch_soon(t, next, t->i_end - i, m.a);
         m.soon = soon.at;
         m.soon_step = soon.step;
-        m.last = (int)(columns - (vectors - 1) * width);
-        bool keeping = false;
-        if (t->kept) {
-            m.keep = t->kept + (j - b->j) * p->panel * b->K * p->size;
-            m.keep_step = alone ? 0 : vectors * width * p->size;
-            keeping = alone ? m.last < width : i == t->i;
-            if (!alone && !keeping) m.b = m.keep, m.b_step = m.keep_step;
-        }
-        m.c = c + j * p->panel * p->size;
-        if (ends && g->bias) m.bias = (const char *)g->bias + j * p->panel * p->size;
         (keeping ? p->kernels->keeping : p->kernels->plain)[p->lie][rows - 1][vectors - 1](&m);
+        if (keep && keeping) {
+            m.b = m.keep;
+            m.b_step = m.keep_step;
+            keeping = false;
+        }
+        row += rows;
     }
 }
 
-/* K of a block: its part of B stays in the second-level cache, or what is read of A in the first. */
-static int64_t block_k(const plan *p, int64_t panels, int64_t K) {
-    const int64_t fits = B_BYTES / (panels * p->panel * p->size);
-    const int64_t most = p->lie == TP__ROWS_NEAR ? NEAR_K : tp__least(fits, MOST_K);
+static void run_block(const tile *t, const block *b, const block *next) {
+    for (int64_t j = b->j; j < b->j_end; j++) {
+        rows_of_b soon = {0};
+        if (j + 1 < b->j_end) soon = find_b(t, b->k, j + 1);
+        else if (next->j < next->j_end) soon = find_b(t, next->k, next->j);
+        run_panel(t, b, j, &soon);
+    }
+}
+
+/* K of a block: a panel of B stays in the first-level cache, or what is read of A in place. If there is
+ * but one panel, what is saved on c is worth more. */
+static int64_t block_k(const plan *p, int64_t K) {
+    const int64_t bytes = p->across == 1 ? KEPT_BYTES : B_BYTES;
+    const int64_t most = p->lie == TP__ROWS_NEAR ? NEAR_K : bytes / (p->panel * p->size);
     return tp__most(1, tp__parts(K, tp__parts(K, most)));
 }
 
@@ -224,22 +251,43 @@ static block block_after(const tile *t, const block *b, int64_t size, int64_t en
     return (block){b->j_end, j_end, t->f->k, tp__least(size, end - t->f->k)};
 }
 
+/* Into the block that is to be turned, if chains go on from c, and from there to c. */
+static void begin_turned(const tile *t, const block *b) {
+    const plan *p = t->f->p;
+    const int64_t row = row_of_panel(p, t->i), rows = row_of_panel(p, t->i_end) - row, column = b->j * p->panel;
+    const int64_t columns = tp__least(b->j_end * p->panel, p->g.N) - column;
+    if (b->k == 0 && !(p->split.n == 1 && p->g.accumulate)) return;
+    p->kernels->pack(t->turned, BLOCK_BYTES / p->size, c_of(p, t->product, row, column), p->size, p->c_row, rows, columns);
+}
+static void end_turned(const tile *t, const block *b) {
+    const plan *p = t->f->p;
+    const int64_t row = row_of_panel(p, t->i), rows = row_of_panel(p, t->i_end) - row, column = b->j * p->panel;
+    const int64_t columns = tp__least(b->j_end * p->panel, p->g.N) - column;
+    const bool ends = ends_c(p, b);
+    const char *bias = ends && p->g.bias ? (const char *)p->g.bias + row * p->size : NULL;
+    p->kernels->turn(c_of(p, t->product, row, column), p->c_row / p->size, t->turned, BLOCK_BYTES / p->size, rows, columns,
+                     bias, ends && p->g.act == TP__ACT_RELU);
+}
+
 static void run_blocks(const tile *t) {
     const plan *p = t->f->p;
     const int64_t k = t->f->k, end = tp__least(t->f->end, k_of(p, t->product));
     if (k >= end && k > 0) return; /* the last chunk is shorter */
-    const int64_t across = tp__least(p->block_across, t->j_end - t->j), size = end > k ? block_k(p, across, end - k) : 1;
+    const int64_t across = tp__least(p->block_across, t->j_end - t->j), size = end > k ? block_k(p, end - k) : 1;
     block b = {t->j, t->j + across, k, tp__least(size, end - k)};
     while (b.j < b.j_end) {
         const block next = block_after(t, &b, size, end);
-        for (int64_t i = t->i; i < t->i_end; i++) run_rows(t, &b, &next, i);
+        if (t->turned && b.k == k) begin_turned(t, &b);
+        run_block(t, &b, &next);
+        if (t->turned && b.k + size >= end) end_turned(t, &b);
         b = next;
     }
 }
 
-static void keep_and_run(tile *t) {
-    _Alignas(LINE) char kept[B_BYTES];
-    t->kept = kept;
+static void run_with_buffers(tile *t) {
+    _Alignas(LINE) char kept[KEPT_BYTES], turned[TILE_ROWS * BLOCK_BYTES];
+    t->kept = t->f->p->pack_b ? NULL : kept;
+    t->turned = t->f->p->turned ? turned : NULL;
     run_blocks(t);
 }
 
@@ -253,24 +301,24 @@ static void run_tile(void *ctx, int64_t number) {
     const int64_t first = f->first + number / in_one * p->each;
     const int64_t end = tp__least(f->first + f->products, first + p->each);
     for (t.product = first; t.product < end; t.product++) {
-        if (p->pack_b) run_blocks(&t);
-        else keep_and_run(&t);
+        if (p->pack_b && !p->turned) run_blocks(&t);
+        else run_with_buffers(&t);
     }
 }
 
 /* ---- the plan ------------------------------------------------------------------------------------- */
 
 static void choose_reading(plan *p) {
-    const tp__gemm *g = p->g;
+    const tp__gemm *g = &p->g;
     const bool apart = g->a_col == 1 || g->K < 2, near = g->a_row == 1;
     p->pack_a = !apart && !(near && g->N * p->size <= NARROW);
-    p->pack_b = g->b_col != 1 || g->M > OFTEN * TILE_ROWS;
+    p->pack_b = g->M > (g->b_col == 1 ? OFTEN : 1) * TILE_ROWS;
     p->lie = apart ? TP__ROWS_APART : p->pack_a ? TP__ROWS_PACKED : TP__ROWS_NEAR;
 }
 
 /* Tiles as large as the caches like them; smaller where several threads would have too few. */
 static void choose_tiles(plan *p) {
-    const tp__gemm *g = p->g;
+    const tp__gemm *g = &p->g;
     const int64_t work = g->M * g->N * tp__most(p->split.length, 1), total = work * p->products;
     const int64_t threads = tp_get_num_threads(), wanted = threads == 1 ? 1 : tp__least(4 * threads, total / TILE_WORK);
     p->block_across = tp__least(p->across, BLOCK_BYTES / (p->panel * p->size));
@@ -302,18 +350,37 @@ static void choose_packing(plan *p) {
     p->group = tp__least(p->products, tp__most(1, PACKED / (one * tp__most(p->packed_k, 1))));
 }
 
-static plan make_plan(const tp__gemm *g) {
-    plan p = {.g = g, .kernels = tp__kernels_now()->gemm[g->dtype], .split = tp__gemm_split(g)};
-    p.size = g->dtype == TP_FLOAT32 ? 4 : 8;
+/* c^T = b^T a^T, with the same chains: worth it where that saves more packing than turning c costs. */
+static bool is_worth_turning(const tp__gemm *g) {
+    if (g->b_row != 1 || g->b_col == 1) return false;
+    return g->a_col == 1 ? g->M * (g->K + g->N) < g->N * g->K : g->a_row == 1 && g->M < g->K;
+}
+
+static tp__gemm turn(const tp__gemm *g) {
+    tp__gemm t = *g;
+    t.M = g->N, t.N = g->M;
+    t.a = g->b, t.a_row = g->b_col, t.a_col = g->b_row, t.a_batch = g->b_batch;
+    t.b = g->a, t.b_row = g->a_col, t.b_col = g->a_row, t.b_batch = g->a_batch;
+    return t;
+}
+
+static plan make_plan(const tp__gemm *whole) {
+    plan p = {.kernels = tp__kernels_now()->gemm[whole->dtype], .split = tp__gemm_split(whole)};
+    p.size = whole->dtype == TP_FLOAT32 ? 4 : 8;
+    p.turned = is_worth_turning(whole);
+    p.g = p.turned ? turn(whole) : *whole;
+    const tp__gemm *g = &p.g;
     p.products = g->batch * p.split.n;
     p.a_row = g->a_row * p.size;
     p.a_col = g->a_col * p.size;
     p.b_row = g->b_row * p.size;
     p.b_col = g->b_col * p.size;
-    p.c_row = (p.split.n > 1 ? g->N : g->c_row) * p.size;
+    p.c_row = (p.split.n > 1 ? whole->N : g->c_row) * p.size;
     p.panel = TP__MICRO_VECTORS * p.kernels->width;
     p.down = tp__parts(g->M, p.kernels->rows);
     p.across = tp__parts(g->N, p.panel);
+    p.high = g->M / p.down;
+    p.higher = g->M % p.down;
     choose_reading(&p);
     choose_packing(&p);
     return p;
