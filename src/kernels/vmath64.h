@@ -9,6 +9,12 @@
 
 /* ---- exp -------------------------------------------------------------------------------------------- */
 
+/* y 2^k for y near 1 and any k of an exponential: two steps, so that only the last one rounds. */
+static inline double vm_scale_f64(double y, int64_t k) {
+    const int64_t half = (int64_t)((uint64_t)(k + 4096) >> 1) - 2048; /* k >> 1: AVX2 has no such shift */
+    return y * vm_pow2_f64(half) * vm_pow2_f64(k - half);
+}
+
 /* x = k ln 2 + r + *low, |r| <= ln 2 / 2 */
 static inline double vm_reduce_exp_f64(double x, int64_t *k, double *low) {
     const double t = x * 0x1.71547652b82fep+0 + VM_ROUND_F64, n = t - VM_ROUND_F64;
@@ -107,8 +113,8 @@ static inline double vm_log_core_f64(double f, double low, double k) {
 }
 
 static inline double vm_log_edges_f64(double x, double y) {
-    const double r = x < INFINITY ? y : x;
-    return x > 0.0 ? r : x == 0.0 ? -INFINITY : NAN;
+    const double edge = x > 0.0 ? 0.0 : x == 0.0 ? -INFINITY : NAN;
+    return (x < INFINITY ? y : x) + edge;
 }
 
 static inline double vm_log_f64(double x) {
@@ -121,7 +127,7 @@ static inline double vm_log_f64(double x) {
 static inline double vm_log1p_f64(double x) {
     const double u = 1.0 + x, lost = x < 1.0 ? x - (u - 1.0) : 1.0 - (u - x);
     double k;
-    const double m = vm_split_f64(u, &k), y = vm_log_core_f64(m - 1.0, lost / u, k);
+    const double m = vm_split_f64(u, &k), y = vm_log_core_f64(m - 1.0, lost / (u == 0.0 ? 1.0 : u), k);
     return x == 0.0 ? x : vm_log_edges_f64(u, y);
 }
 
