@@ -209,8 +209,8 @@ static void metric(void) {
     cell("is_3(a_3), is_3(a_3).float()", "(T, T)", is_3(nb.a_3), as_float(is_3(nb.a_3)));
     tp_tensor *right_3 = is_3(nb.valid_3), *wrong_7 = is_3(nb.valid_7);
     cell("is_3(valid_3_tens)", "T", right_3);
-    cell("is_3(valid_3_tens).sum(), (~is_3(valid_7_tens)).sum()", "(T, T)",
-         tp_sum(right_3), tp_sum(tp_logical_not(wrong_7)));
+    cell("is_3(valid_3_tens).sum(), (~is_3(valid_7_tens)).sum()", "(T, T)", tp_sum(right_3),
+         tp_sum(tp_logical_not(wrong_7)));
     tp_tensor *accuracy_3s = tp_mean(as_float(right_3));
     tp_tensor *accuracy_7s = tp_mean(tp_sub(1, as_float(wrong_7)));
     cell("accuracy_3s, accuracy_7s, (accuracy_3s + accuracy_7s)/2", "(T, T, T)", accuracy_3s,
@@ -277,7 +277,8 @@ static void roller_coaster(void) {
     tp_tensor *params = tp_requires_grad_(tp_randn(TP_SHAPE(3), TP_FLOAT32, NULL));
     tp_tensor *orig_params = tp_clone(params);
     cell("speed = noise*3 + 0.75*(time-9.5)**2 + 1; params = torch.randn(3).requires_grad_(); "
-         "params", "T", params);
+         "params",
+         "T", params);
     tp_tensor *loss = mse(quadratic(nb.time, params), nb.speed);
     cell("loss = mse(f(time, params), speed); loss", "T", loss);
     must(tp_backward(loss));
@@ -353,8 +354,8 @@ static void first_predictions(void) {
          tp_select(nb.train_x, 0, 0), tp_select(nb.train_y, 0, 0));
     net m = init_net();
     cell("weights = init_params((28*28,1)); bias = init_params(1); "
-         "(train_x[0]*weights.T).sum() + bias", "T",
-         tp_add(tp_sum(tp_mul(tp_select(nb.train_x, 0, 0), tp_T(m.w))), m.b));
+         "(train_x[0]*weights.T).sum() + bias",
+         "T", tp_add(tp_sum(tp_mul(tp_select(nb.train_x, 0, 0), tp_T(m.w))), m.b));
     tp_tensor *preds = predict(&m, nb.train_x);
     cell("preds = linear1(train_x); preds", "T", preds);
     tp_tensor *corrects = correct(preds, nb.train_y);
@@ -364,8 +365,8 @@ static void first_predictions(void) {
     if (!tp_mul_(tp_select(m.w, 0, 0), 1.0001)) fail("chapter4");
     tp_scope_end(s);
     cell("weights.data[0] *= 1.0001; "
-         "((linear1(train_x)>0.0).float() == train_y).float().mean().item()", "N",
-         tp_item(tp_mean(as_float(correct(predict(&m, nb.train_x), nb.train_y)))));
+         "((linear1(train_x)>0.0).float() == train_y).float().mean().item()",
+         "N", tp_item(tp_mean(as_float(correct(predict(&m, nb.train_x), nb.train_y)))));
     free_net(&m);
 }
 
@@ -373,8 +374,8 @@ static void tiny_loss(void) {
     tp_tensor *trgts = tp_ints(TP_SHAPE(3), 1, 0, 1);
     tp_tensor *prds = tp_floats(TP_SHAPE(3), 0.9f, 0.4f, 0.2f);
     cell("trgts = tensor([1,0,1]); prds = tensor([0.9,0.4,0.2]); "
-         "torch.where(trgts==1, 1-prds, prds)", "T",
-         tp_where(tp_eq(trgts, 1), tp_sub(1, prds), prds));
+         "torch.where(trgts==1, 1-prds, prds)",
+         "T", tp_where(tp_eq(trgts, 1), tp_sub(1, prds), prds));
     cell("mnist_loss(prds, trgts)", "T", distance_loss(prds, trgts));
     cell("mnist_loss(tensor([0.9,0.4,0.8]), trgts)", "T",
          distance_loss(tp_floats(TP_SHAPE(3), 0.9f, 0.4f, 0.8f), trgts));
@@ -415,8 +416,12 @@ static void fastai_order(tp_rng *python, ordered *o) {
 static void show_loader(tp_rng *python, int64_t n, int64_t batch_size, bool letters) {
     ordered o = {.n = n};
     fastai_order(python, &o);
-    tp_dataset ds = {.size = sizeof ds, .self = &o, .x_dtype = TP_INT64, .y_dtype = TP_UINT8,
-                     .len = ordered_len, .get = ordered_get};
+    tp_dataset ds = {.size = sizeof ds,
+                     .self = &o,
+                     .x_dtype = TP_INT64,
+                     .y_dtype = TP_UINT8,
+                     .len = ordered_len,
+                     .get = ordered_get};
     tp_loader *dl = tp_loader_new(&ds, .batch_size = batch_size, .workers = -1, .rng = nb.loaders);
     tp_batch b;
     int r, count = 0;
@@ -597,9 +602,9 @@ static void with_optimizers(void) {
 static double fit(tp_module *model, int64_t epochs, double lr) {
     const tp_metric metric = {"batch_accuracy", batch_accuracy};
     tp_optim *opt = tp_sgd(model);
-    tp_learner *learn = tp_learner_new(.train = nb.dl, .valid = nb.valid_dl, .model = model,
-                                       .loss = mnist_loss, .optim = opt, .metrics = &metric,
-                                       .nmetrics = 1);
+    tp_learner *learn =
+        tp_learner_new(.train = nb.dl, .valid = nb.valid_dl, .model = model, .loss = mnist_loss,
+                       .optim = opt, .metrics = &metric, .nmetrics = 1);
     must(tp_fit(learn, epochs, lr));
     puts("epoch     train_loss  valid_loss  batch_accuracy");
     for (int64_t e = 0; e < epochs; e++)

@@ -76,14 +76,17 @@ static tp_dtype read_dtype(const char *text) {
     return TP_FLOAT32;
 }
 
-static int digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
+static int digit(char c) {
+    return c <= '9' ? c - '0' : c - 'a' + 10;
+}
 
 /* Hex digits into the bytes that they stand for, in place; how many. */
 static size_t read_bytes(char *text) {
     unsigned char *out = (unsigned char *)text;
     if (text[0] == '-') return 0;
     size_t n = 0;
-    for (; text[2 * n]; n++) out[n] = (unsigned char)(digit(text[2 * n]) * 16 + digit(text[2 * n + 1]));
+    for (; text[2 * n]; n++)
+        out[n] = (unsigned char)(digit(text[2 * n]) * 16 + digit(text[2 * n + 1]));
     return n;
 }
 
@@ -205,7 +208,8 @@ static void compare_shape(run *r, const tp_tensor *x, tp_dtype dtype, tp_shape w
     }
 }
 
-static void compare_memory(run *r, const tp_tensor *x, const char *strides, int64_t offset, long shares) {
+static void compare_memory(run *r, const tp_tensor *x, const char *strides, int64_t offset,
+                           long shares) {
     if (!strcmp(strides, "-")) {
         if (!tp_is_contiguous(x)) difference(r, "a result is not contiguous");
     } else {
@@ -213,16 +217,19 @@ static void compare_memory(run *r, const tp_tensor *x, const char *strides, int6
         const int n = read_numbers(strides, want, TP_MAX_DIM);
         for (int d = 0; d < n; d++) {
             if (tp_stride(x, d) == want[d]) continue;
-            difference(r, "stride %d is %lld, not %lld", d, (long long)tp_stride(x, d), (long long)want[d]);
+            difference(r, "stride %d is %lld, not %lld", d, (long long)tp_stride(x, d),
+                       (long long)want[d]);
             return;
         }
         if (tp_storage_offset(x) != offset) {
-            difference(r, "offset %lld, not %lld", (long long)tp_storage_offset(x), (long long)offset);
+            difference(r, "offset %lld, not %lld", (long long)tp_storage_offset(x),
+                       (long long)offset);
         }
     }
     for (int i = 0; i <= shares && i < r->n_values; i++) {
         if (tp_shares_storage(x, r->value[i]) == (i == shares)) continue;
-        difference(r, i == shares ? "no storage shared with value %d" : "storage shared with value %d", i);
+        difference(
+            r, i == shares ? "no storage shared with value %d" : "storage shared with value %d", i);
         return;
     }
 }
@@ -251,8 +258,7 @@ static void compare_result(run *r, tp_tensor *x) {
     read_bytes(word[8]);
     compare_shape(r, x, read_dtype(word[0]), shape);
     if (r->differs) return;
-    compare_memory(r, x, word[2], strtoll(word[3], NULL, 10),
-                   strtol(word[4], NULL, 10));
+    compare_memory(r, x, word[2], strtoll(word[3], NULL, 10), strtol(word[4], NULL, 10));
     compare_history(r, x, word[7]);
     compare_values(r, x, word[8], strtoll(word[5], NULL, 10), strtod(word[6], NULL), false);
     if (r->differs) return;
@@ -323,7 +329,8 @@ static void compare_gradient(run *r) {
         read_bytes(bytes);
         compare_shape(r, got, tp_dtype_of(x), tp_shape_of(x));
         const bool finite_only = *bound == '~';
-        if (!r->differs) compare_values(r, got, bytes, 4, strtod(bound + finite_only, NULL), finite_only);
+        if (!r->differs)
+            compare_values(r, got, bytes, 4, strtod(bound + finite_only, NULL), finite_only);
     }
 }
 
@@ -336,7 +343,8 @@ static void do_backward(run *r) {
     read_bytes(bytes);
     const tp_status s = tp_backward_from(x, tp_from(bytes, tp_shape_of(x), tp_dtype_of(x)));
     const bool fails = next_is(r, 'X');
-    if ((s != TP_OK) != fails) difference(r, fails ? "no error" : "an error: %s", tp_error_message());
+    if ((s != TP_OK) != fails)
+        difference(r, fails ? "no error" : "an error: %s", tp_error_message());
     tp_error_clear();
     while (!r->differs && next_is(r, 'G')) compare_gradient(r);
 }
@@ -442,10 +450,10 @@ static void is_found(fault f) {
     assert_true(different > 0);
 }
 
-#define FINDS(name, f)                \
+#define FINDS(name, f)               \
     static void name(void **state) { \
-        (void)state;                  \
-        is_found(f);                  \
+        (void)state;                 \
+        is_found(f);                 \
     }
 FINDS(finds_a_wrong_gradient, WRONG_GRADIENT)
 FINDS(finds_a_missing_unbroadcast, NOT_UNBROADCAST)
@@ -455,12 +463,9 @@ FINDS(finds_the_wrong_one_of_equals, LAST_OF_EQUALS)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(checked_in_programs),
-        TPT(fresh_programs),
-        TPT(finds_a_wrong_gradient),
-        TPT(finds_a_missing_unbroadcast),
-        TPT(finds_a_wrong_promotion),
-        TPT(finds_an_ignored_stride),
+        TPT(checked_in_programs),           TPT(fresh_programs),
+        TPT(finds_a_wrong_gradient),        TPT(finds_a_missing_unbroadcast),
+        TPT(finds_a_wrong_promotion),       TPT(finds_an_ignored_stride),
         TPT(finds_the_wrong_one_of_equals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,10 +22,15 @@ typedef struct op_case {
 
 /* ---- pointwise rows -------------------------------------------------------------------------- */
 
-#define CALL1(name) \
-    static tp_tensor *call_##name(tp_tensor *a, tp_tensor *b) { (void)b; return tp_##name(a); }
-#define CALL2(name) \
-    static tp_tensor *call_##name(tp_tensor *a, tp_tensor *b) { return tp_##name(a, b); }
+#define CALL1(name)                                             \
+    static tp_tensor *call_##name(tp_tensor *a, tp_tensor *b) { \
+        (void)b;                                                \
+        return tp_##name(a);                                    \
+    }
+#define CALL2(name)                                             \
+    static tp_tensor *call_##name(tp_tensor *a, tp_tensor *b) { \
+        return tp_##name(a, b);                                 \
+    }
 #define CALLP(name) static tp_tensor *call_##name(tp_tensor *a, tp_tensor *b);
 #define UNARY(name, ...) CALL1(name)
 #define UNARY_NUM(name, ...) CALL1(name)
@@ -37,16 +42,30 @@ typedef struct op_case {
 #define PARAM(name, ...) CALLP(name)
 #include "kernels/pointwise.def"
 
-static tp_tensor *call_clamp(tp_tensor *a, tp_tensor *b) { (void)b; return tp_clamp(a, -1.03, 0.97); }
-static tp_tensor *call_leaky_relu(tp_tensor *a, tp_tensor *b) { (void)b; return tp_leaky_relu(tp_sub(a, 1), 0.1); }
-static tp_tensor *call_elu(tp_tensor *a, tp_tensor *b) { (void)b; return tp_elu(tp_sub(a, 1), 0.7); }
+static tp_tensor *call_clamp(tp_tensor *a, tp_tensor *b) {
+    (void)b;
+    return tp_clamp(a, -1.03, 0.97);
+}
+static tp_tensor *call_leaky_relu(tp_tensor *a, tp_tensor *b) {
+    (void)b;
+    return tp_leaky_relu(tp_sub(a, 1), 0.1);
+}
+static tp_tensor *call_elu(tp_tensor *a, tp_tensor *b) {
+    (void)b;
+    return tp_elu(tp_sub(a, 1), 0.7);
+}
 
 /* ---- structured ops -------------------------------------------------------------------------- */
 
-#define ONE(id, expr) \
-    static tp_tensor *id(tp_tensor *a, tp_tensor *b) { (void)b; return expr; }
-#define TWO(id, expr) \
-    static tp_tensor *id(tp_tensor *a, tp_tensor *b) { return expr; }
+#define ONE(id, expr)                                  \
+    static tp_tensor *id(tp_tensor *a, tp_tensor *b) { \
+        (void)b;                                       \
+        return expr;                                   \
+    }
+#define TWO(id, expr)                                  \
+    static tp_tensor *id(tp_tensor *a, tp_tensor *b) { \
+        return expr;                                   \
+    }
 ONE(f_view, tp_view(tp_contiguous(a), TP_SHAPE(-1, 2)))
 ONE(f_reshape, tp_reshape(a, TP_SHAPE(5, -1)))
 ONE(f_flatten, tp_flatten(a, 0, 1))
@@ -77,7 +96,9 @@ ONE(f_mean, tp_mean(a))
 ONE(f_mean_dims, tp_mean_dim(a, TP_DIMS(-1, -2), 0))
 ONE(f_prod, tp_prod(a))
 ONE(f_prod_dim, tp_prod_dim(a, 1, 0))
-ONE(f_prod_zeros, tp_prod_dim(tp_mul(a, tp_floats(TP_SHAPE(3, 5), 1, 0, 1, 1, 1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1)), 1, 0))
+ONE(f_prod_zeros,
+    tp_prod_dim(tp_mul(a, tp_floats(TP_SHAPE(3, 5), 1, 0, 1, 1, 1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1)),
+                1, 0))
 ONE(f_var, tp_var(a, 0))
 ONE(f_var_dim, tp_var_dim(a, TP_DIMS(1), TP_BIASED | TP_KEEPDIM))
 ONE(f_std, tp_std(a, 0))
@@ -106,15 +127,31 @@ ONE(f_rsub, tp_sub(1, a))
 ONE(f_rdiv, tp_div(1, a))
 TWO(f_chain, tp_mul(tp_sigmoid(tp_add(tp_matmul(a, b), 1)), tp_tanh(tp_matmul(a, b))))
 
-#define S1(n) {1, {n}}
-#define S2(m, n) {2, {m, n}}
-#define S3(k, m, n) {3, {k, m, n}}
+#define S1(n) \
+    {         \
+        1, {  \
+            n \
+        }     \
+    }
+#define S2(m, n) \
+    {            \
+        2, {     \
+            m, n \
+        }        \
+    }
+#define S3(k, m, n) \
+    {               \
+        3, {        \
+            k, m, n \
+        }           \
+    }
 static const op_case cases[] = {
 #define UNARY(name, fn, sv, lo, hi, ...) {#name, 1, S2(3, 5), {0}, lo, hi, call_##name, 2},
 #define UNARY_NUM(name, fn, sv, lo, hi, ...) {#name, 1, S2(3, 5), {0}, lo, hi, call_##name, 2},
 #define TEST(name, ...)
 #define BINARY(name, fn, sv, lo, hi, ...) {#name, 2, S2(3, 5), S2(3, 5), lo, hi, call_##name, 2},
-#define BINARY_NUM(name, fn, sv, lo, hi, ...) {#name, 2, S2(3, 5), S2(3, 5), lo, hi, call_##name, 2},
+#define BINARY_NUM(name, fn, sv, lo, hi, ...) \
+    {#name, 2, S2(3, 5), S2(3, 5), lo, hi, call_##name, 2},
 #define COMPARE(name, ...)
 #define BITWISE(name, ...)
 #define PARAM(name, fn, sv, lo, hi, ...) {#name, 1, S2(3, 5), {0}, lo, hi, call_##name, 2},
@@ -192,9 +229,20 @@ enum { NCASES = sizeof cases / sizeof *cases };
 
 /* ---- layouts --------------------------------------------------------------------------------- */
 
-typedef enum layout { DENSE, TRANSPOSED, SLICED, OFFSET, ROW, COLUMN, SCALAR, EMPTY, ZERO_D, LAYOUTS } layout;
-static const char *const layout_name[] = {"dense", "transposed", "sliced", "offset", "row", "column", "0-d partner", "empty",
-                                          "0-d"};
+typedef enum layout {
+    DENSE,
+    TRANSPOSED,
+    SLICED,
+    OFFSET,
+    ROW,
+    COLUMN,
+    SCALAR,
+    EMPTY,
+    ZERO_D,
+    LAYOUTS
+} layout;
+static const char *const layout_name[] = {"dense",  "transposed",  "sliced", "offset", "row",
+                                          "column", "0-d partner", "empty",  "0-d"};
 
 /* Shape of the leaf under an operand of shape s. */
 static tp_shape leaf_shape(tp_shape s, layout l, bool second) {
@@ -283,9 +331,13 @@ static void test_gradients(void **state) {
 static void backward(const job *j, tp_dtype d, tp_tensor *leaf[2]) {
     make_leaves(j, d, leaf);
     tp_tensor *y = run(leaf, j->c->nin, (void *)j);
-    tp_tensor *w = y ? tp_add(tp_mul(tp_ones_like(y), 0.75), tp_mul(tp_reshape(tp_arange(0, (double)tp_numel(y), 1, d),
-                                                                               tp_shape_of(y)), 0.01)) : NULL;
-    if (tp_backward_from(y, w)) fail_msg("%s, %s: %s", j->c->name, layout_name[j->l], tp_error_message());
+    tp_tensor *w =
+        y ? tp_add(
+                tp_mul(tp_ones_like(y), 0.75),
+                tp_mul(tp_reshape(tp_arange(0, (double)tp_numel(y), 1, d), tp_shape_of(y)), 0.01))
+          : NULL;
+    if (tp_backward_from(y, w))
+        fail_msg("%s, %s: %s", j->c->name, layout_name[j->l], tp_error_message());
 }
 
 static void test_float32_gradients(void **state) {
@@ -304,7 +356,8 @@ static void test_float32_gradients(void **state) {
                 if (!g) continue;
                 assert_int_equal(tp_dtype_of(g), TP_FLOAT32);
                 if (!tp_allclose(tp_to(g, TP_FLOAT64), h, 2e-5, 2e-5))
-                    fail_msg("%s, %s: the float32 gradient of input %d is off", j.c->name, layout_name[l], k);
+                    fail_msg("%s, %s: the float32 gradient of input %d is off", j.c->name,
+                             layout_name[l], k);
             }
             tp_scope_end(s);
         }
@@ -333,7 +386,8 @@ static void test_every_allocation_may_fail(void **state) {
                 assert_int_equal(r, TP_OK);
                 break;
             }
-            if (r != TP_ENOMEM) fail_msg("%s, allocation %d: %s", j.c->name, (int)n, tp_error_message());
+            if (r != TP_ENOMEM)
+                fail_msg("%s, allocation %d: %s", j.c->name, (int)n, tp_error_message());
             tp_error_clear();
             failures++;
         }
@@ -343,21 +397,51 @@ static void test_every_allocation_may_fail(void **state) {
 
 /* ---- planted faults -------------------------------------------------------------------------- */
 
-static tp_tensor *fw_sigmoid(tp_tensor *const *in, int n, void *u) { (void)n; (void)u; return tp_sigmoid(in[0]); }
-static tp_tensor *fw_mul(tp_tensor *const *in, int n, void *u) { (void)n; (void)u; return tp_mul(in[0], in[1]); }
-static tp_tensor *fw_matmul(tp_tensor *const *in, int n, void *u) { (void)n; (void)u; return tp_matmul(in[0], in[1]); }
-static tp_tensor *fw_mean(tp_tensor *const *in, int n, void *u) { (void)n; (void)u; return tp_mean(in[0]); }
-static tp_tensor *fw_max(tp_tensor *const *in, int n, void *u) { (void)n; (void)u; return tp_max_dim(in[0], 1, TP_KEEPDIM, NULL); }
-static tp_tensor *bad_sigmoid(const tp_ctx *c, tp_tensor *g, int i) { (void)i; return tp_mul(g, tp_mul(c->out, tp_add(1, c->out))); }
-static tp_tensor *bad_mul(const tp_ctx *c, tp_tensor *g, int i) { return tp_mul(g, c->in[i]); }
+static tp_tensor *fw_sigmoid(tp_tensor *const *in, int n, void *u) {
+    (void)n;
+    (void)u;
+    return tp_sigmoid(in[0]);
+}
+static tp_tensor *fw_mul(tp_tensor *const *in, int n, void *u) {
+    (void)n;
+    (void)u;
+    return tp_mul(in[0], in[1]);
+}
+static tp_tensor *fw_matmul(tp_tensor *const *in, int n, void *u) {
+    (void)n;
+    (void)u;
+    return tp_matmul(in[0], in[1]);
+}
+static tp_tensor *fw_mean(tp_tensor *const *in, int n, void *u) {
+    (void)n;
+    (void)u;
+    return tp_mean(in[0]);
+}
+static tp_tensor *fw_max(tp_tensor *const *in, int n, void *u) {
+    (void)n;
+    (void)u;
+    return tp_max_dim(in[0], 1, TP_KEEPDIM, NULL);
+}
+static tp_tensor *bad_sigmoid(const tp_ctx *c, tp_tensor *g, int i) {
+    (void)i;
+    return tp_mul(g, tp_mul(c->out, tp_add(1, c->out)));
+}
+static tp_tensor *bad_mul(const tp_ctx *c, tp_tensor *g, int i) {
+    return tp_mul(g, c->in[i]);
+}
 static tp_tensor *bad_matmul(const tp_ctx *c, tp_tensor *g, int i) {
     return i ? tp_matmul(tp_T(c->in[0]), tp_neg(g)) : tp_matmul(g, tp_T(c->in[1]));
 }
-static tp_tensor *bad_mean(const tp_ctx *c, tp_tensor *g, int i) { return tp_mul(g, tp_ones_like(c->in[i])); }
-static tp_tensor *bad_max(const tp_ctx *c, tp_tensor *g, int i) { return tp_mul(g, tp_ones_like(c->in[i])); }
+static tp_tensor *bad_mean(const tp_ctx *c, tp_tensor *g, int i) {
+    return tp_mul(g, tp_ones_like(c->in[i]));
+}
+static tp_tensor *bad_max(const tp_ctx *c, tp_tensor *g, int i) {
+    return tp_mul(g, tp_ones_like(c->in[i]));
+}
 static const tp_function planted[] = {
-    {"sign", fw_sigmoid, bad_sigmoid, NULL}, {"operand", fw_mul, bad_mul, NULL},  {"minus", fw_matmul, bad_matmul, NULL},
-    {"factor", fw_mean, bad_mean, NULL},     {"spread", fw_max, bad_max, NULL},
+    {"sign", fw_sigmoid, bad_sigmoid, NULL}, {"operand", fw_mul, bad_mul, NULL},
+    {"minus", fw_matmul, bad_matmul, NULL},  {"factor", fw_mean, bad_mean, NULL},
+    {"spread", fw_max, bad_max, NULL},
 };
 static tp_tensor *apply_planted(tp_tensor *const *in, int n, void *user) {
     return tp_apply((const tp_function *)user, in, n);
@@ -367,9 +451,11 @@ static void test_planted_faults_are_found(void **state) {
     for (size_t k = 0; k < sizeof planted / sizeof *planted; k++) {
         const tp_scope s = tp_scope_begin();
         const bool two = planted[k].forward == fw_mul || planted[k].forward == fw_matmul;
-        tp_tensor *in[2] = {tp_requires_grad_(tp_uniform_(tp_zeros(TP_SHAPE(3, 3), TP_FLOAT64), 0.5, 2, NULL)),
-                            tp_requires_grad_(tp_uniform_(tp_zeros(TP_SHAPE(3, 3), TP_FLOAT64), 0.5, 2, NULL))};
-        assert_int_equal(tp_gradcheck(apply_planted, in, two ? 2 : 1, (void *)&planted[k], 0, 0), TP_EGRAD);
+        tp_tensor *in[2] = {
+            tp_requires_grad_(tp_uniform_(tp_zeros(TP_SHAPE(3, 3), TP_FLOAT64), 0.5, 2, NULL)),
+            tp_requires_grad_(tp_uniform_(tp_zeros(TP_SHAPE(3, 3), TP_FLOAT64), 0.5, 2, NULL))};
+        assert_int_equal(tp_gradcheck(apply_planted, in, two ? 2 : 1, (void *)&planted[k], 0, 0),
+                         TP_EGRAD);
         assert_non_null(strstr(tp_error_message(), "gradcheck: d/d input"));
         tp_error_clear();
         tp_scope_end(s);
@@ -386,7 +472,8 @@ static void test_ties(void **state) {
     (void)state;
     const tp_scope s = tp_scope_begin();
     tp_tensor *a = tp_requires_grad_(tp_floats(TP_SHAPE(4), 1, 2, 2, 0));
-    expect_grad(a, tp_sum(tp_maximum(a, tp_floats(TP_SHAPE(4), 1, 1, 3, 0))), (float[]){0.5f, 1, 0, 0.5f}, 4);
+    expect_grad(a, tp_sum(tp_maximum(a, tp_floats(TP_SHAPE(4), 1, 1, 3, 0))),
+                (float[]){0.5f, 1, 0, 0.5f}, 4);
     tp_zero_grad(a);
     expect_grad(a, tp_max(a), (float[]){0, 0.5f, 0.5f, 0}, 4);
     tp_zero_grad(a);
@@ -400,7 +487,8 @@ static void test_ties(void **state) {
 static void test_promotion(void **state) {
     (void)state;
     const tp_scope s = tp_scope_begin();
-    tp_tensor *u8 = tp_to(tp_ints(TP_SHAPE(2), 200, 7), TP_UINT8), *i64 = tp_ints(TP_SHAPE(2), 3, 4);
+    tp_tensor *u8 = tp_to(tp_ints(TP_SHAPE(2), 200, 7), TP_UINT8),
+              *i64 = tp_ints(TP_SHAPE(2), 3, 4);
     tp_tensor *f32 = tp_floats(TP_SHAPE(2), 1, 2), *b = tp_gt(f32, 1);
     assert_int_equal(tp_dtype_of(tp_add(u8, 300)), TP_UINT8);
     assert_int_equal(tp_item_int(tp_at(tp_add(u8, 300), "0")), 244); /* (200 + 44) as uint8 */
@@ -422,8 +510,11 @@ static void test_promotion(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TPT(test_gradients), TPT(test_float32_gradients),
+    const struct CMUnitTest tests[] = {TPT(test_gradients),
+                                       TPT(test_float32_gradients),
                                        TPT(test_every_allocation_may_fail),
-                                       TPT(test_planted_faults_are_found), TPT(test_ties), TPT(test_promotion)};
+                                       TPT(test_planted_faults_are_found),
+                                       TPT(test_ties),
+                                       TPT(test_promotion)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

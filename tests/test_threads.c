@@ -241,7 +241,8 @@ static void fork_while_others_compute(void **state) {
 }
 
 /* What this program prints when run again as `program what`, with one environment variable set. */
-static void ask_again(const char *what, const char *name, const char *value, char *line, size_t size) {
+static void ask_again(const char *what, const char *name, const char *value, char *line,
+                      size_t size) {
     assert_int_equal(setenv(name, value, 1), 0);
     char command[4200];
     snprintf(command, sizeof command, "'%s' %s", this_program, what);
@@ -254,7 +255,8 @@ static void ask_again(const char *what, const char *name, const char *value, cha
     unsetenv(name);
 }
 
-static void expect_answer(const char *what, const char *name, const char *value, const char *answer) {
+static void expect_answer(const char *what, const char *name, const char *value,
+                          const char *answer) {
     char line[512];
     ask_again(what, name, value, line, sizeof line);
     assert_string_equal(line, answer);
@@ -269,7 +271,10 @@ static void the_level_can_be_lowered(void **state) {
     assert_true(!strcmp(best, "base") || !strcmp(best, "v3") || !strcmp(best, "v4"));
     expect_answer("isa", "TAPER_ISA", "base", "base");
     ask_again("isa", "TAPER_ISA", "v3", line, sizeof line);
-    assert_string_equal(line, strcmp(best, "base") ? "v3" : "base TAPER_ISA=v3: this processor has only base, which is used");
+    assert_string_equal(line,
+                        strcmp(best, "base")
+                            ? "v3"
+                            : "base TAPER_ISA=v3: this processor has only base, which is used");
     snprintf(line, sizeof line, "%s TAPER_ISA=v9 is not base, v3 or v4; using %s", best, best);
     expect_answer("isa", "TAPER_ISA", "v9", line);
     if (kept) setenv("TAPER_ISA", kept, 1);
@@ -284,7 +289,8 @@ static void the_environment_sets_the_threads(void **state) {
     assert_true(atoi(usual) >= 1);
     static const char *const wrong[] = {"0", "-1", "1025", "two", "2x"};
     for (int i = 0; i < TP__COUNT(wrong); i++) {
-        snprintf(line, sizeof line, "%s TAPER_THREADS=%s is not a number from 1 to 1024; ignored", usual, wrong[i]);
+        snprintf(line, sizeof line, "%s TAPER_THREADS=%s is not a number from 1 to 1024; ignored",
+                 usual, wrong[i]);
         expect_answer("threads", "TAPER_THREADS", wrong[i], line);
     }
 }
@@ -417,8 +423,10 @@ int main(int argc, char **argv) {
     this_program = argv[0];
     if (argc == 2) {
         tp_set_log(take_note, NULL);
-        if (!strcmp(argv[1], "isa")) printf("%s", tp_isa());
-        else printf("%d", tp_get_num_threads());
+        if (!strcmp(argv[1], "isa"))
+            printf("%s", tp_isa());
+        else
+            printf("%d", tp_get_num_threads());
         printf("%s\n", noted);
         return 0;
     }

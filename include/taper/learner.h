@@ -30,11 +30,12 @@ TP_API TP_SCOPED tp_tensor *tp_batch_accuracy(tp_tensor *pred, tp_tensor *target
 
 /* Events in their order. A callback returns TP_OK to go on, TP_ESTOP to end the fit in good order
  * after this event (fit then returns TP_OK), anything else < 0 (with tp_error_set) to fail it. */
-#define TP_EVENT_MAP(XX)                                                                      \
-    XX(before_fit)                                                                            \
-    XX(before_epoch) XX(before_train) XX(before_batch) XX(after_pred) XX(after_loss)          \
-        XX(after_backward) XX(after_step) XX(after_batch) XX(after_train) XX(before_validate) \
-            XX(after_valid_batch) XX(after_validate) XX(after_epoch) XX(after_fit)
+#define TP_EVENT_MAP(XX)                                                                         \
+    XX(before_fit)                                                                               \
+    XX(before_epoch)                                                                             \
+    XX(before_train) XX(before_batch) XX(after_pred) XX(after_loss) XX(after_backward)           \
+        XX(after_step) XX(after_batch) XX(after_train) XX(before_validate) XX(after_valid_batch) \
+            XX(after_validate) XX(after_epoch) XX(after_fit)
 
 typedef struct tp_callback tp_callback;
 struct tp_callback {

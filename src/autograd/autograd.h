@@ -15,10 +15,15 @@ typedef struct tp__call {
     tp_tensor *const *in;
     int nin;
     tp_tensor *out;
-    unsigned saves;      /* op->saves; forward may take away what the inputs that need gradients do not read */
-    tp_tensor *extra[2]; /* further results that backward reads (a logsumexp, indices); forward sets */
-    union {              /* the op's own parameters */
-        struct { int64_t n[2 * TP_MAX_DIM + 4]; double p, q; } v;
+    unsigned
+        saves; /* op->saves; forward may take away what the inputs that need gradients do not read */
+    tp_tensor
+        *extra[2]; /* further results that backward reads (a logsumexp, indices); forward sets */
+    union {        /* the op's own parameters */
+        struct {
+            int64_t n[2 * TP_MAX_DIM + 4];
+            double p, q;
+        } v;
         const void *user;
     } u;
 } tp__call;
@@ -52,7 +57,7 @@ typedef struct tp__node {
     const char *grad_fn;
     const char *file; /* call site, or NULL */
     int line;
-    bool freed;   /* a backward went through it */
+    bool freed; /* a backward went through it */
     uint64_t mark;
     tp_tensor *grad; /* of call.out, while a backward runs */
     struct tp__node *prev, *next;

@@ -7,6 +7,4 @@
  * NULL. */
 tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn);
 
-
-
 #endif

@@ -109,10 +109,10 @@ void tp__mutex_wake(tp__mutex *m); /* as pthread_cond_broadcast */
 
 /* ---- cpu.c ---- */
 typedef enum { TP__ISA_BASE, TP__ISA_V3, TP__ISA_V4, TP__ISA_COUNT } tp__isa;
-tp__isa tp__cpu_isa(void);       /* best level this processor has, lowered by TAPER_ISA */
+tp__isa tp__cpu_isa(void); /* best level this processor has, lowered by TAPER_ISA */
 const char *tp__isa_name(tp__isa isa);
-void tp__cpu_pause(void);        /* a breath in a loop that spins */
-int tp__cpu_count(void);         /* affinity and cgroup quota respected; at least 1 */
+void tp__cpu_pause(void); /* a breath in a loop that spins */
+int tp__cpu_count(void);  /* affinity and cgroup quota respected; at least 1 */
 /* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose
  * tree is mounted at `mount`; 0: no limit. */
 int tp__cpu_quota(const char *cgroups, const char *mount);

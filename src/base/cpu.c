@@ -40,7 +40,8 @@ static bool has_small_v3(void) {
 static tp__isa best_isa(void) {
     __builtin_cpu_init();
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && has_small_v3();
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+                    has_small_v3();
     if (!v3) return TP__ISA_BASE;
     const bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
@@ -56,8 +57,7 @@ static tp__isa best_isa(void) {
     return TP__ISA_BASE;
 }
 
-void tp__cpu_pause(void) {
-}
+void tp__cpu_pause(void) {}
 #endif
 
 static tp__isa chosen_isa(void) {
@@ -67,7 +67,8 @@ static tp__isa chosen_isa(void) {
     for (int i = 0; i < TP__ISA_COUNT; i++) {
         if (strcmp(want, isa_name[i]) != 0) continue;
         if (i > (int)best)
-            tp__log("TAPER_ISA=%s: this processor has only %s, which is used", want, isa_name[best]);
+            tp__log("TAPER_ISA=%s: this processor has only %s, which is used", want,
+                    isa_name[best]);
         return i < (int)best ? (tp__isa)i : best;
     }
     tp__log("TAPER_ISA=%s is not base, v3 or v4; using %s", want, isa_name[best]);
@@ -88,7 +89,8 @@ tp__isa tp__cpu_isa(void) {
 
 #ifdef __linux__
 static int affinity_count(void) {
-    for (int cpus = 1024; cpus <= 1 << 20; cpus *= 2) { /* the kernel wants a mask as long as its own */
+    for (int cpus = 1024; cpus <= 1 << 20;
+         cpus *= 2) { /* the kernel wants a mask as long as its own */
         cpu_set_t *set = CPU_ALLOC((size_t)cpus);
         if (!set) return 0;
         const size_t size = CPU_ALLOC_SIZE((size_t)cpus);

@@ -39,7 +39,9 @@ static struct {
     int refused; /* the system would not start as many as this; 0: it never refused */
     bool prepared;
     pthread_t thread[MAX_THREADS];
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER,
+          .done = PTHREAD_COND_INITIALIZER};
 
 static _Thread_local bool in_job; /* this thread is running tiles: nested calls run alone */
 
@@ -78,8 +80,8 @@ static void run_tiles(void) {
 static bool enter(void) {
     uint64_t s = atomic_load_explicit(&pool.state, memory_order_relaxed);
     while (s & OPEN)
-        if (atomic_compare_exchange_weak_explicit(&pool.state, &s, s + ONE_INSIDE, memory_order_acquire,
-                                                  memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&pool.state, &s, s + ONE_INSIDE,
+                                                  memory_order_acquire, memory_order_relaxed))
             return true;
     return false;
 }
@@ -153,7 +155,8 @@ static void stop_workers(int keep) {
 static void start_workers(int want) {
     if (!pool.prepared) pool.prepared = pthread_atfork(NULL, NULL, forget_workers) == 0;
     atomic_store(&pool.keep, want);
-    while (pool.n < want && start_thread(&pool.thread[pool.n], work, (void *)(intptr_t)pool.n)) pool.n++;
+    while (pool.n < want && start_thread(&pool.thread[pool.n], work, (void *)(intptr_t)pool.n))
+        pool.n++;
     if (pool.n == want) return;
     pool.refused = want;
     tp__log("the system started %d of %d threads", pool.n + 1, want + 1);
@@ -161,8 +164,10 @@ static void start_workers(int want) {
 
 static void resize(int want) {
     if (TP__LIKELY(pool.n == want)) return;
-    if (pool.n > want) stop_workers(want);
-    else if (want != pool.refused) start_workers(want);
+    if (pool.n > want)
+        stop_workers(want);
+    else if (want != pool.refused)
+        start_workers(want);
 }
 
 /* Workers must not outlive the code they run, nor look like a leak. Skipped where the program ends
@@ -228,7 +233,8 @@ static void run_shared(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     pool.ctx = ctx;
     pool.ntiles = ntiles;
     atomic_store_explicit(&pool.next, 0, memory_order_relaxed);
-    const uint64_t job = JOB_OF(atomic_load_explicit(&pool.state, memory_order_relaxed)) + UINT64_C(1);
+    const uint64_t job =
+        JOB_OF(atomic_load_explicit(&pool.state, memory_order_relaxed)) + UINT64_C(1);
     atomic_store(&pool.state, job * ONE_JOB | OPEN);
     wake_workers(ntiles - 1);
     run_tiles();

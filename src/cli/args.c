@@ -12,11 +12,14 @@
 static void help_line(const char *name, const char *text, const char *dflt, FILE *to) {
     const int indent = 24, width = cli_width();
     char line[512];
-    if (*dflt) snprintf(line, sizeof line, "%s [%s]", text, dflt);
-    else snprintf(line, sizeof line, "%s", text);
+    if (*dflt)
+        snprintf(line, sizeof line, "%s [%s]", text, dflt);
+    else
+        snprintf(line, sizeof line, "%s", text);
     int col = fprintf(to, "  %-*s", indent - 2, name);
     for (const char *word = strtok(line, " "); word; word = strtok(NULL, " ")) {
-        if (col + (int)strlen(word) >= width && col > indent) col = fprintf(to, "\n%*s", indent, "") - 1;
+        if (col + (int)strlen(word) >= width && col > indent)
+            col = fprintf(to, "\n%*s", indent, "") - 1;
         col += fprintf(to, col > indent ? " %s" : "%s", word);
     }
     fputc('\n', to);
@@ -66,7 +69,8 @@ static int distance(const char *a, const char *b) {
         int diagonal = row[0];
         row[0] = i;
         for (int j = 1; j <= n; j++) {
-            const int best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1, swap = diagonal + (*a != b[j - 1]);
+            const int best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1,
+                      swap = diagonal + (*a != b[j - 1]);
             diagonal = row[j];
             row[j] = best < swap ? best : swap;
         }
@@ -112,11 +116,15 @@ static int set_number(const cli_command *c, const cli_option *o, const char *tex
     const double v = strtod(text, &end);
     if (end == text || *end || errno || !isfinite(v))
         return cli_usage(c, "%s: '%s' is not a number", o->name, text);
-    if (o->type == CLI_INT && v != floor(v)) return cli_usage(c, "%s: '%s' is not a whole number", o->name, text);
+    if (o->type == CLI_INT && v != floor(v))
+        return cli_usage(c, "%s: '%s' is not a whole number", o->name, text);
     if (v < o->min || v > o->max)
-        return cli_usage(c, "%s: %s is out of range; it may be %.15g to %.15g", o->name, text, o->min, o->max);
-    if (o->type == CLI_INT) *(int64_t *)o->out = (int64_t)v;
-    else *(double *)o->out = v;
+        return cli_usage(c, "%s: %s is out of range; it may be %.15g to %.15g", o->name, text,
+                         o->min, o->max);
+    if (o->type == CLI_INT)
+        *(int64_t *)o->out = (int64_t)v;
+    else
+        *(double *)o->out = v;
     return CLI_OK;
 }
 
@@ -141,7 +149,8 @@ static const cli_option *find(const cli_option *options, const char *word, const
 }
 
 /* One option at argv[*i]; moves *i over its value. */
-static int take_option(const cli_command *c, const cli_option *options, int argc, char **argv, int *i) {
+static int take_option(const cli_command *c, const cli_option *options, int argc, char **argv,
+                       int *i) {
     const char *value;
     const cli_option *o = find(options, argv[*i], &value);
     if (!o) return unknown_option(c, options, argv[*i]);
@@ -176,9 +185,12 @@ int cli_parse(const cli_command *c, const cli_option *options, int argc, char **
         cli_help(c, options, stdout);
         return -1;
     }
-    if (n < c->min_args) *status = cli_usage(c, "%s is missing: taper %s %s", n ? "something" : c->args, c->name, c->args);
+    if (n < c->min_args)
+        *status =
+            cli_usage(c, "%s is missing: taper %s %s", n ? "something" : c->args, c->name, c->args);
     else if (c->max_args >= 0 && n > c->max_args)
-        *status = cli_usage(c, "'%s' is one too many: taper %s %s", argv[c->max_args], c->name, c->args);
+        *status =
+            cli_usage(c, "'%s' is one too many: taper %s %s", argv[c->max_args], c->name, c->args);
     return *status ? -1 : n;
 }
 

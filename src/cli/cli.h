@@ -30,14 +30,18 @@ typedef struct cli_option {
 } cli_option;
 
 /* Rows. `given` may be NULL. */
-#define CLI_ROW_FLAG(name, out, help) {name, CLI_FLAG, out, "", help, "", NULL, 0, 0, NULL}
-#define CLI_ROW_TEXT(name, out, value, help, dflt) {name, CLI_TEXT, out, value, help, dflt, NULL, 0, 0, NULL}
-#define CLI_ROW_CHOICE(name, out, value, help, dflt, choices, given)                                 \
-    {name, CLI_CHOICE, out, value, help, dflt, choices, 0, 0, given}
-#define CLI_ROW_INT(name, out, help, dflt, min, max) {name, CLI_INT, out, "N", help, dflt, NULL, min, max, NULL}
-#define CLI_ROW_NUMBER(name, out, help, dflt, min, max, given)                                       \
-    {name, CLI_NUMBER, out, "X", help, dflt, NULL, min, max, given}
-#define CLI_ROW_END {NULL, CLI_FLAG, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL}
+#define CLI_ROW_FLAG(name, out, help) \
+    { name, CLI_FLAG, out, "", help, "", NULL, 0, 0, NULL }
+#define CLI_ROW_TEXT(name, out, value, help, dflt) \
+    { name, CLI_TEXT, out, value, help, dflt, NULL, 0, 0, NULL }
+#define CLI_ROW_CHOICE(name, out, value, help, dflt, choices, given) \
+    { name, CLI_CHOICE, out, value, help, dflt, choices, 0, 0, given }
+#define CLI_ROW_INT(name, out, help, dflt, min, max) \
+    { name, CLI_INT, out, "N", help, dflt, NULL, min, max, NULL }
+#define CLI_ROW_NUMBER(name, out, help, dflt, min, max, given) \
+    { name, CLI_NUMBER, out, "X", help, dflt, NULL, min, max, given }
+#define CLI_ROW_END \
+    { NULL, CLI_FLAG, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL }
 
 typedef struct cli_command {
     const char *name, *args; /* "train", "DIR" */

@@ -28,13 +28,15 @@ static bool add_by_class(tp_tensor *sum, tp_tensor *x, tp_tensor *y) {
 
 /* The mean image of each class: x[N, C, H, W] y[N] -> [classes, C, H, W]. */
 static tp_tensor *mean_images(tp_images *im, tp_tensor *x, tp_tensor *y) {
-    const int64_t N = tp_size(x, 0), C = tp_size(x, 1), H = tp_size(x, 2), W = tp_size(x, 3), P = C * H * W;
+    const int64_t N = tp_size(x, 0), C = tp_size(x, 1), H = tp_size(x, 2), W = tp_size(x, 3),
+                  P = C * H * W;
     const int64_t slice = P < SUMMED ? SUMMED / P : 1;
     const int n = tp_images_classes(im);
     tp_tensor *flat = tp_reshape(x, TP_SHAPE(N, P)), *sum = tp_zeros(TP_SHAPE(n, P), TP_FLOAT64);
     for (int64_t i = 0; i < N; i += slice) {
         const int64_t end = i + slice < N ? i + slice : N;
-        if (!add_by_class(sum, tp_slice(flat, 0, i, end, 1), tp_slice(y, 0, i, end, 1))) return NULL;
+        if (!add_by_class(sum, tp_slice(flat, 0, i, end, 1), tp_slice(y, 0, i, end, 1)))
+            return NULL;
     }
     tp_tensor *mean[4096];
     for (int c = 0; c < n; c++) {
@@ -68,7 +70,8 @@ static bool compare(tp_images *im, tp_tensor *means, bool rmse, tally *t) {
     for (int64_t i = 0; i < n; i += SLICE) {
         const tp_scope s = tp_scope_begin();
         const int64_t end = i + SLICE < n ? i + SLICE : n;
-        const int64_t *guess = tp_data_i64(nearest(as_float(tp_slice(x, 0, i, end, 1)), means, t->n, rmse));
+        const int64_t *guess =
+            tp_data_i64(nearest(as_float(tp_slice(x, 0, i, end, 1)), means, t->n, rmse));
         const int64_t *want = tp_data_i64(tp_slice(y, 0, i, end, 1));
         for (int64_t k = 0; guess && want && k < end - i; k++) {
             t->total[want[k]]++;
@@ -95,15 +98,17 @@ static double mean_share(const tally *t) {
 }
 
 static bool say_json(tp_images *im, const tally *t) {
-    json_t *classes = json_array(), *correct = json_array(), *total = json_array(), *accuracy = json_array();
+    json_t *classes = json_array(), *correct = json_array(), *total = json_array(),
+           *accuracy = json_array();
     for (int c = 0; c < t->n; c++) {
         json_array_append_new(classes, json_string(tp_images_class(im, c)));
         json_array_append_new(correct, json_integer(t->correct[c]));
         json_array_append_new(total, json_integer(t->total[c]));
         json_array_append_new(accuracy, json_real(share(t, c)));
     }
-    return cli_json(json_pack("{s:o, s:o, s:o, s:o, s:f}", "classes", classes, "correct", correct, "total", total,
-                              "accuracy", accuracy, "mean_accuracy", mean_share(t)));
+    return cli_json(json_pack("{s:o, s:o, s:o, s:o, s:f}", "classes", classes, "correct", correct,
+                              "total", total, "accuracy", accuracy, "mean_accuracy",
+                              mean_share(t)));
 }
 static void say(const char *dir, tp_images *im, const char *distance_name, const tally *t) {
     char a[32];
@@ -115,7 +120,8 @@ static void say(const char *dir, tp_images *im, const char *distance_name, const
     cli_fact("data", "%s: %s", dir, tp_images_layout(im));
     for (int64_t i = 0; i < tp_images_notes(im); i++) cli_fact("note", "%s", tp_images_note(im, i));
     cli_fact("method", "the nearest of %d mean images, by %s; %s images averaged", t->n,
-             strcmp(distance_name, "rmse") ? "mean absolute difference (l1)" : "root mean square difference (rmse)",
+             strcmp(distance_name, "rmse") ? "mean absolute difference (l1)"
+                                           : "root mean square difference (rmse)",
              cli_count(tp_images_count(im, TP_TRAIN, -1), a));
     printf("\n%-*s  correct   total  accuracy\n", width, "class");
     for (int c = 0; c < t->n; c++)
@@ -130,13 +136,19 @@ int cmd_baseline(const cli_command *c, int argc, char **argv) {
     int64_t threads = 0, seed = 42, side = CLI_MAX_SIDE;
     tp_images_opts read = {.size = sizeof read};
     const cli_option options[] = {
-        CLI_ROW_CHOICE("--distance", &by, "D", "l1, the mean absolute difference, or rmse", "l1", "l1|rmse", NULL),
-        CLI_ROW_FLAG("--strict", &read.strict, "a file that cannot be read is an error, not skipped"),
-        CLI_ROW_NUMBER("--valid-pct", &read.valid_pct, "share held back where DIR has no validation part", "0.2", 0.001, 0.9, NULL),
+        CLI_ROW_CHOICE("--distance", &by, "D", "l1, the mean absolute difference, or rmse", "l1",
+                       "l1|rmse", NULL),
+        CLI_ROW_FLAG("--strict", &read.strict,
+                     "a file that cannot be read is an error, not skipped"),
+        CLI_ROW_NUMBER("--valid-pct", &read.valid_pct,
+                       "share held back where DIR has no validation part", "0.2", 0.001, 0.9, NULL),
         CLI_ROW_INT("--seed", &seed, "of that split", "42", 0, 9007199254740991),
-        CLI_ROW_INT("--limit", &read.limit, "at most N images of each part, evenly from the classes", "all", 1, 1e12),
-        CLI_ROW_INT("--size", &side, "at most N pixels a side; larger images are scaled down", "64", 1, 16384),
-        CLI_ROW_INT("--threads", &threads, "processors to use; results do not depend on it", "all", 1, 1024),
+        CLI_ROW_INT("--limit", &read.limit,
+                    "at most N images of each part, evenly from the classes", "all", 1, 1e12),
+        CLI_ROW_INT("--size", &side, "at most N pixels a side; larger images are scaled down", "64",
+                    1, 16384),
+        CLI_ROW_INT("--threads", &threads, "processors to use; results do not depend on it", "all",
+                    1, 1024),
         CLI_ROW_FLAG("--json", &json, "one line of JSON"),
         CLI_ROW_END,
     };
@@ -149,7 +161,8 @@ int cmd_baseline(const cli_command *c, int argc, char **argv) {
     tally t = {.correct = correct, .total = total};
     tp_images *im = tp_images_read(argv[0], &read);
     tp_tensor *x = NULL, *y = NULL;
-    bool ok = im && ((t.n = tp_images_classes(im)) <= 4096 || (tp_error_set(TP_EVALUE, "%d classes; the most is 4096", t.n), false));
+    bool ok = im && ((t.n = tp_images_classes(im)) <= 4096 ||
+                     (tp_error_set(TP_EVALUE, "%d classes; the most is 4096", t.n), false));
     ok = ok && !tp_images_tensors(im, TP_TRAIN, &x, &y);
     tp_tensor *means = ok ? mean_images(im, x, y) : NULL;
     ok = means && compare(im, means, !strcmp(by, "rmse"), &t) && (!json || say_json(im, &t));

@@ -21,7 +21,8 @@ static bool add_batch(const tp_model *m, const tp_batch *b, tp_loss_fn loss, sco
     int positive = 0;
     const bool binary = tp_model_binary(m, &positive);
     tp_tensor *pred = tp_forward(tp_model_module(m), b->x), *value = loss(pred, b->y);
-    tp_tensor *guess = binary ? tp_to(tp_gt(pred, tp_num_int(0)), TP_INT64) : tp_argmax_dim(pred, -1, 0);
+    tp_tensor *guess =
+        binary ? tp_to(tp_gt(pred, tp_num_int(0)), TP_INT64) : tp_argmax_dim(pred, -1, 0);
     const int64_t *g = tp_data_i64(guess), *y = tp_data_i64(b->y);
     if (!value || !g || !y) return false;
     s->loss += tp_item(value) * (double)b->n;
@@ -37,7 +38,9 @@ static bool add_batch(const tp_model *m, const tp_batch *b, tp_loss_fn loss, sco
 static bool run(const tp_model *m, tp_images *im, int64_t bs, score *s) {
     int positive = 0;
     const char *loss_name = tp_model_info(m, "loss");
-    const tp_images_view view = {.size = sizeof view, .flat = true, .binary = tp_model_binary(m, &positive),
+    const tp_images_view view = {.size = sizeof view,
+                                 .flat = true,
+                                 .binary = tp_model_binary(m, &positive),
                                  .positive = positive};
     const tp_loss_fn loss = cli_loss(loss_name ? loss_name : view.binary ? "bce" : "cross_entropy");
     tp_dataset ds = {0};
@@ -62,7 +65,11 @@ static bool run(const tp_model *m, tp_images *im, int64_t bs, score *s) {
 static tp_images *read_as_trained(const tp_model *m, const char *dir, bool strict, int64_t limit) {
     const char *classes[4096];
     const int n = tp_model_classes(m);
-    tp_images_opts o = {.size = sizeof o, .strict = strict, .limit = limit, .classes = classes, .nclasses = n,
+    tp_images_opts o = {.size = sizeof o,
+                        .strict = strict,
+                        .limit = limit,
+                        .classes = classes,
+                        .nclasses = n,
                         .test_only = true};
     if (n > 4096) return tp_error_set(TP_EVALUE, "%d classes; the most is 4096", n), NULL;
     for (int i = 0; i < n; i++) classes[i] = tp_model_class(m, i);
@@ -70,7 +77,8 @@ static tp_images *read_as_trained(const tp_model *m, const char *dir, bool stric
     return tp_images_read(dir, &o);
 }
 
-static void say(const tp_model *m, const char *dir, const tp_images *im, const score *s, int64_t right) {
+static void say(const tp_model *m, const char *dir, const tp_images *im, const score *s,
+                int64_t right) {
     static const char *const part[] = {"all", "validation", "test"};
     int width = 5;
     for (int c = 0; c < s->n; c++) {
@@ -81,10 +89,11 @@ static void say(const tp_model *m, const char *dir, const tp_images *im, const s
     for (int64_t i = 0; i < tp_images_notes(im); i++) cli_fact("note", "%s", tp_images_note(im, i));
     printf("\n%-*s  correct   total  accuracy\n", width, "class");
     for (int c = 0; c < s->n; c++)
-        printf("%-*s  %7lld %7lld  %.6f\n", width, tp_model_class(m, c), (long long)s->correct[c], (long long)s->total[c],
+        printf("%-*s  %7lld %7lld  %.6f\n", width, tp_model_class(m, c), (long long)s->correct[c],
+               (long long)s->total[c],
                s->total[c] ? (double)s->correct[c] / (double)s->total[c] : 0);
-    printf("%-*s  %7lld %7lld  %.6f\nloss %.6f\n", width, "all", (long long)right, (long long)s->images,
-           (double)right / (double)s->images, s->loss);
+    printf("%-*s  %7lld %7lld  %.6f\nloss %.6f\n", width, "all", (long long)right,
+           (long long)s->images, (double)right / (double)s->images, s->loss);
 }
 
 int cmd_evaluate(const cli_command *c, int argc, char **argv) {
@@ -94,7 +103,8 @@ int cmd_evaluate(const cli_command *c, int argc, char **argv) {
         CLI_ROW_INT("--bs", &bs, "images in a batch", "256", 1, 1e7),
         CLI_ROW_INT("--limit", &limit, "at most N images, evenly from the classes", "all", 1, 1e12),
         CLI_ROW_FLAG("--strict", &strict, "a file that cannot be read is an error, not skipped"),
-        CLI_ROW_INT("--threads", &threads, "processors to use; results do not depend on it", "all", 1, 1024),
+        CLI_ROW_INT("--threads", &threads, "processors to use; results do not depend on it", "all",
+                    1, 1024),
         CLI_ROW_FLAG("--json", &json, "one line of JSON"),
         CLI_ROW_END,
     };
@@ -108,9 +118,11 @@ int cmd_evaluate(const cli_command *c, int argc, char **argv) {
     bool ok = im && run(m, im, bs, &s);
     for (int i = 0; i < s.n; i++) right += correct[i];
     if (ok && json)
-        ok = cli_json(json_pack("{s:f, s:f, s:I, s:I}", "loss", s.loss, "accuracy", (double)right / (double)s.images, "total",
-                                (json_int_t)s.images, "correct", (json_int_t)right));
-    else if (ok) say(m, argv[1], im, &s, right);
+        ok = cli_json(json_pack("{s:f, s:f, s:I, s:I}", "loss", s.loss, "accuracy",
+                                (double)right / (double)s.images, "total", (json_int_t)s.images,
+                                "correct", (json_int_t)right));
+    else if (ok)
+        say(m, argv[1], im, &s, right);
     status = ok ? CLI_OK : cli_failed(c);
     tp_images_free(im);
     tp_model_free(m);

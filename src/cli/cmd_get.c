@@ -21,6 +21,7 @@ int cmd_get(const cli_command *c, int argc, char **argv) {
     }
     strcpy(path, "taper-get");
     execvp(path, args);
-    fprintf(stderr, "taper get: cannot run taper-get, which does the fetching: %s\n", strerror(errno));
+    fprintf(stderr, "taper get: cannot run taper-get, which does the fetching: %s\n",
+            strerror(errno));
     return CLI_FAILED;
 }

@@ -17,7 +17,8 @@ static json_t *shape_json(const tp_tensor *x) {
 
 static bool say_json(const tp_model *m, const char *arch, const char *sha, const tp_dict *state) {
     json_t *classes = json_array(), *info = json_object(), *tensors = json_object();
-    for (int i = 0; i < tp_model_classes(m); i++) json_array_append_new(classes, json_string(tp_model_class(m, i)));
+    for (int i = 0; i < tp_model_classes(m); i++)
+        json_array_append_new(classes, json_string(tp_model_class(m, i)));
     for (int64_t i = 0; i < tp_model_info_len(m); i++) {
         const char *key = tp_model_info_key(m, i);
         json_object_set_new(info, key, json_string(tp_model_info(m, key)));
@@ -26,8 +27,9 @@ static bool say_json(const tp_model *m, const char *arch, const char *sha, const
         json_object_set_new(tensors, tp_dict_name(state, i), shape_json(tp_dict_at(state, i)));
     int ch, h, w;
     tp_model_size(m, &ch, &h, &w);
-    return cli_json(json_pack("{s:s, s:o, s:[iii], s:o, s:o, s:s}", "architecture", arch, "classes", classes, "image", ch, h,
-                              w, "info", info, "tensors", tensors, "weights_sha256", sha));
+    return cli_json(json_pack("{s:s, s:o, s:[iii], s:o, s:o, s:s}", "architecture", arch, "classes",
+                              classes, "image", ch, h, w, "info", info, "tensors", tensors,
+                              "weights_sha256", sha));
 }
 
 static void say(const tp_model *m, const char *arch, const char *sha, const tp_dict *state) {
@@ -35,11 +37,13 @@ static void say(const tp_model *m, const char *arch, const char *sha, const tp_d
     size_t used = 0;
     int ch, h, w, positive;
     for (int i = 0; i < tp_model_classes(m) && used < 900; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? ", " : "", tp_model_class(m, i));
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? ", " : "",
+                                 tp_model_class(m, i));
     tp_model_size(m, &ch, &h, &w);
     cli_fact("model", "%s", arch);
     cli_fact("classes", "%d: %s", tp_model_classes(m), text);
-    if (tp_model_binary(m, &positive)) cli_fact("output", "one number; above 0 it is %s", tp_model_class(m, positive));
+    if (tp_model_binary(m, &positive))
+        cli_fact("output", "one number; above 0 it is %s", tp_model_class(m, positive));
     cli_fact("images", "%d x %d %s, resized where they are not", w, h, ch == 1 ? "grey" : "colour");
     for (int64_t i = 0; i < tp_model_info_len(m); i++) {
         const char *key = tp_model_info_key(m, i);
@@ -62,9 +66,12 @@ int cmd_info(const cli_command *c, int argc, char **argv) {
     char arch[1024], sha[65];
     tp_model *m = tp_model_load(argv[0]);
     tp_dict *state = m ? tp_state_dict(tp_model_module(m)) : NULL;
-    bool ok = state && tp_module_spec(tp_model_module(m), arch, sizeof arch) >= 0 && !tp_model_weights_sha256(m, sha);
-    if (ok && json) ok = say_json(m, arch, sha, state);
-    else if (ok) say(m, arch, sha, state);
+    bool ok = state && tp_module_spec(tp_model_module(m), arch, sizeof arch) >= 0 &&
+              !tp_model_weights_sha256(m, sha);
+    if (ok && json)
+        ok = say_json(m, arch, sha, state);
+    else if (ok)
+        say(m, arch, sha, state);
     status = ok ? CLI_OK : cli_failed(c);
     tp_dict_free(state);
     tp_model_free(m);

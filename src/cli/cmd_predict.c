@@ -14,7 +14,8 @@ typedef struct asker {
     bool failed;
 } asker;
 
-static int best(const asker *a, int below) { /* the class of the highest probability after `below` others */
+static int best(const asker *a,
+                int below) { /* the class of the highest probability after `below` others */
     int order[4] = {-1, -1, -1, -1};
     for (int k = 0; k <= below; k++)
         for (int i = 0; i < a->n; i++) {
@@ -32,7 +33,8 @@ static bool answer_json(const asker *a, const char *path, const char *did) {
     const int top = best(a, 0);
     json_t *name = json_string(path); /* NULL where the path is not UTF-8 */
     json_t *o = json_pack("{s:o, s:s, s:f, s:o}", "path", name ? name : json_null(), "class",
-                          tp_model_class(a->model, top), "probability", (double)a->prob[top], "probabilities", all);
+                          tp_model_class(a->model, top), "probability", (double)a->prob[top],
+                          "probabilities", all);
     if (o && *did) json_object_set_new(o, "converted", json_string(did));
     return cli_json(o);
 }
@@ -42,7 +44,8 @@ static void draw(const asker *a, const char *path) {
     char did[160];
     tp_model_size(a->model, &ch, &h, &w);
     float *pixels = malloc((size_t)ch * (size_t)h * (size_t)w * sizeof *pixels);
-    if (pixels && !tp_image_load(path, ch, h, w, pixels, did, sizeof did)) cli_draw(pixels, ch, h, w, 2);
+    if (pixels && !tp_image_load(path, ch, h, w, pixels, did, sizeof did))
+        cli_draw(pixels, ch, h, w, 2);
     free(pixels);
 }
 
@@ -50,7 +53,8 @@ static void answer(const asker *a, const char *path, const char *did) {
     const int top = best(a, 0), next = a->n > 1 ? best(a, 1) : -1;
     if (a->draw) draw(a, path);
     printf("%s: %s (%.2f %%", path, tp_model_class(a->model, top), 100 * (double)a->prob[top]);
-    if (next >= 0) printf("; then %s, %.2f %%", tp_model_class(a->model, next), 100 * (double)a->prob[next]);
+    if (next >= 0)
+        printf("; then %s, %.2f %%", tp_model_class(a->model, next), 100 * (double)a->prob[next]);
     printf(")%s%s\n", *did ? "  " : "", did);
 }
 
@@ -96,8 +100,10 @@ int cmd_predict(const cli_command *c, int argc, char **argv) {
     a.failed = !a.prob;
     if (a.failed) cli_failed(c);
     for (int i = 1; i < n && a.prob; i++) {
-        if (!strcmp(argv[i], "-")) ask_from_stdin(&a);
-        else ask(&a, argv[i]);
+        if (!strcmp(argv[i], "-"))
+            ask_from_stdin(&a);
+        else
+            ask(&a, argv[i]);
     }
     free(a.prob);
     tp_model_free(m);

@@ -30,8 +30,12 @@ typedef struct job {
 /* ---- what is there and what is chosen --------------------------------------------------------------- */
 
 static bool read_images(job *j) {
-    const tp_images_opts o = {.size = sizeof o, .strict = j->strict, .valid_pct = j->valid_pct,
-                              .seed = (uint64_t)j->r.seed, .limit = j->limit, .max_side = (int)j->side};
+    const tp_images_opts o = {.size = sizeof o,
+                              .strict = j->strict,
+                              .valid_pct = j->valid_pct,
+                              .seed = (uint64_t)j->r.seed,
+                              .limit = j->limit,
+                              .max_side = (int)j->side};
     j->images = tp_images_read(j->dir, &o);
     return j->images != NULL;
 }
@@ -44,8 +48,11 @@ static bool choose(job *j) {
     if (!r->loss) r->loss = "cross_entropy";
     r->binary = cli_loss_is_binary(r->loss);
     if (r->binary && classes != 2)
-        return tp_error_set(TP_EVALUE, "--loss %s is for two classes, but there are %d here (use cross_entropy)", r->loss,
-                            classes), false;
+        return tp_error_set(
+                   TP_EVALUE,
+                   "--loss %s is for two classes, but there are %d here (use cross_entropy)",
+                   r->loss, classes),
+               false;
     r->outputs = r->binary ? 1 : classes;
     if (!r->opt) r->opt = !strcmp(r->loss, "mnist") || j->given_momentum ? "sgd" : "adam";
     const bool adam = !strcmp(r->opt, "adam");
@@ -53,8 +60,9 @@ static bool choose(job *j) {
     if (!j->given_lr) r->lr = adam ? 0.002 : 0.1;
     if (!r->metric) r->metric = r->binary ? "batch_accuracy" : "accuracy";
     if (r->binary != !strcmp(r->metric, "batch_accuracy"))
-        return tp_error_set(TP_EVALUE, "--metric %s does not go with --loss %s (use %s)", r->metric, r->loss,
-                            r->binary ? "batch_accuracy" : "accuracy"), false;
+        return tp_error_set(TP_EVALUE, "--metric %s does not go with --loss %s (use %s)", r->metric,
+                            r->loss, r->binary ? "batch_accuracy" : "accuracy"),
+               false;
     int ch, h, w;
     tp_images_size(j->images, &ch, &h, &w);
     return cli_architecture(r->model, (int64_t)ch * h * w, r->outputs, j->arch, sizeof j->arch);
@@ -71,8 +79,10 @@ static void base_name(const char *dir, char *buf, size_t size) {
 static bool choose_output(job *j) {
     char base[256];
     base_name(j->dir, base, sizeof base);
-    if (j->out) snprintf(j->out_path, sizeof j->out_path, "%s", j->out);
-    else snprintf(j->out_path, sizeof j->out_path, "%s.safetensors", base);
+    if (j->out)
+        snprintf(j->out_path, sizeof j->out_path, "%s", j->out);
+    else
+        snprintf(j->out_path, sizeof j->out_path, "%s.safetensors", base);
     if (!j->out && !j->resume)
         for (int i = 2; !access(j->out_path, F_OK) && i < 10000; i++)
             snprintf(j->out_path, sizeof j->out_path, "%s-%d.safetensors", base, i);
@@ -96,7 +106,8 @@ static void say_classes(const job *j) {
             used += (size_t)snprintf(text + used, sizeof text - used, ", ... %d more", n - i);
             break;
         }
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s (%s)", i ? ", " : "", tp_images_class(j->images, i),
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s (%s)", i ? ", " : "",
+                                 tp_images_class(j->images, i),
                                  cli_count(tp_images_count(j->images, TP_TRAIN, i), number));
     }
     cli_fact("classes", "%d: %s", n, text);
@@ -107,23 +118,30 @@ static void say_data(const job *j) {
     tp_images_size(j->images, &ch, &h, &w);
     cli_fact("data", "%s: %s", j->dir, tp_images_layout(j->images));
     say_classes(j);
-    cli_fact("images", "%s to train on, %s to validate; %d x %d %s", cli_count(tp_images_count(j->images, TP_TRAIN, -1), a),
-             cli_count(tp_images_count(j->images, TP_VALID, -1), b), w, h, ch == 1 ? "grey" : "colour");
+    cli_fact("images", "%s to train on, %s to validate; %d x %d %s",
+             cli_count(tp_images_count(j->images, TP_TRAIN, -1), a),
+             cli_count(tp_images_count(j->images, TP_VALID, -1), b), w, h,
+             ch == 1 ? "grey" : "colour");
     if (j->side == CLI_MAX_SIDE && (w > h ? w : h) == CLI_MAX_SIDE) /* nobody asked for a limit */
-        cli_fact("note", "images are at most %d pixels a side here; --size N sets another limit", (int)j->side);
-    for (int64_t i = 0; i < tp_images_notes(j->images); i++) cli_fact("note", "%s", tp_images_note(j->images, i));
+        cli_fact("note", "images are at most %d pixels a side here; --size N sets another limit",
+                 (int)j->side);
+    for (int64_t i = 0; i < tp_images_notes(j->images); i++)
+        cli_fact("note", "%s", tp_images_note(j->images, i));
 }
 static void say_recipe(const job *j) {
     char n[32];
     const cli_recipe *r = &j->r;
     const bool book = !strcmp(r->loss, "mnist");
-    cli_fact("model", "%s: %s, %s numbers to learn", r->model, j->arch, cli_count(tp_module_numel(j->net), n));
+    cli_fact("model", "%s: %s, %s numbers to learn", r->model, j->arch,
+             cli_count(tp_module_numel(j->net), n));
     cli_fact("loss", "%s, because %s", r->loss,
              j->given_loss ? "you asked for it" : "each image has one of several classes");
     cli_fact("optimizer", "%s, %s %g%s, batches of %lld; %s", r->opt,
              !strcmp(r->schedule, "one_cycle") ? "one cycle up to rate" : "constant rate", r->lr,
              r->shuffle ? ", shuffled" : ", in order", (long long)r->bs,
-             book ? "as in the book" : !strcmp(r->opt, "adam") ? "it needs no tuning" : "the plain method");
+             book                      ? "as in the book"
+             : !strcmp(r->opt, "adam") ? "it needs no tuning"
+                                       : "the plain method");
 }
 
 /* ---- making and running the learner -------------------------------------------------------------------------- */
@@ -131,7 +149,8 @@ static void say_recipe(const job *j) {
 static bool zero_parameters(tp_module *net) {
     const tp_scope s = tp_scope_no_grad();
     bool ok = true;
-    for (int64_t i = 0; i < tp_module_num_params(net); i++) ok &= tp_zero_(tp_module_param(net, i)) != NULL;
+    for (int64_t i = 0; i < tp_module_num_params(net); i++)
+        ok &= tp_zero_(tp_module_param(net, i)) != NULL;
     tp_scope_end(s);
     return ok;
 }
@@ -140,7 +159,8 @@ static bool make_optimizer(job *j) {
     const cli_recipe *r = &j->r;
     const double wd = r->wd < 0 ? 0 : r->wd > 0 ? r->wd : TP_ZERO; /* -1: not given, the default */
     const tp_adam_opts adam = {.size = sizeof adam, .lr = r->lr, .weight_decay = wd};
-    const tp_sgd_opts sgd = {.size = sizeof sgd, .lr = r->lr, .momentum = r->momentum, .weight_decay = wd};
+    const tp_sgd_opts sgd = {
+        .size = sizeof sgd, .lr = r->lr, .momentum = r->momentum, .weight_decay = wd};
     j->optim = !strcmp(r->opt, "adam") ? tp_adam(j->net, &adam) : tp_sgd(j->net, &sgd);
     return j->optim != NULL;
 }
@@ -150,7 +170,8 @@ static bool make(job *j) {
     const tp_images_view view = {.size = sizeof view, .flat = true, .binary = r->binary};
     tp_manual_seed((uint64_t)r->seed);
     j->net = tp_module_parse(j->arch, NULL);
-    if (!j->net || (!strcmp(r->init, "zero") && !zero_parameters(j->net)) || !make_optimizer(j)) return false;
+    if (!j->net || (!strcmp(r->init, "zero") && !zero_parameters(j->net)) || !make_optimizer(j))
+        return false;
     if (tp_images_dataset(j->images, TP_TRAIN, &view, &j->train_set)) return false;
     if (tp_images_dataset(j->images, TP_VALID, &view, &j->valid_set)) return false;
     const tp_loader_opts train = {.size = sizeof train, .batch_size = r->bs, .shuffle = r->shuffle};
@@ -163,9 +184,10 @@ static bool make(job *j) {
 static tp_status print_json(tp_callback *cb, tp_learner *l) {
     (void)cb;
     const int64_t e = tp_recorder_epochs(l) - 1;
-    json_t *o = json_pack("{s:I, s:f, s:f, s:f, s:f}", "epoch", (json_int_t)e, "train_loss", tp_recorder_value(l, e, 0),
-                          "valid_loss", tp_recorder_value(l, e, 1), "accuracy", tp_recorder_value(l, e, 2), "seconds",
-                          tp_recorder_seconds(l, e));
+    json_t *o =
+        json_pack("{s:I, s:f, s:f, s:f, s:f}", "epoch", (json_int_t)e, "train_loss",
+                  tp_recorder_value(l, e, 0), "valid_loss", tp_recorder_value(l, e, 1), "accuracy",
+                  tp_recorder_value(l, e, 2), "seconds", tp_recorder_seconds(l, e));
     return cli_json(o) ? TP_OK : tp_error_code();
 }
 static tp_status save_checkpoint(tp_callback *cb, tp_learner *l) {
@@ -174,20 +196,34 @@ static tp_status save_checkpoint(tp_callback *cb, tp_learner *l) {
 }
 
 static bool train(job *j) {
-    static tp_callback json = {.size = sizeof json, .name = "json", .order = 60, .after_epoch = print_json};
-    tp_callback keep = {.size = sizeof keep, .name = "checkpoint", .order = 70, .self = j, .after_epoch = save_checkpoint};
-    tp_callback *callbacks[4] = {j->json ? &json : tp_table_callback(), &keep}, *bar = cli_progress_callback();
+    static tp_callback json = {
+        .size = sizeof json, .name = "json", .order = 60, .after_epoch = print_json};
+    tp_callback keep = {.size = sizeof keep,
+                        .name = "checkpoint",
+                        .order = 70,
+                        .self = j,
+                        .after_epoch = save_checkpoint};
+    tp_callback *callbacks[4] = {j->json ? &json : tp_table_callback(), &keep},
+                *bar = cli_progress_callback();
     int n = 2;
     if (bar) callbacks[n++] = bar;
     const tp_metric metric = cli_metric(j->r.metric);
-    const tp_learner_opts opts = {.size = sizeof opts, .train = j->train, .valid = j->valid, .model = j->net,
-                                  .loss = cli_loss(j->r.loss), .optim = j->optim, .metrics = &metric, .nmetrics = 1,
-                                  .callbacks = callbacks, .ncallbacks = n};
+    const tp_learner_opts opts = {.size = sizeof opts,
+                                  .train = j->train,
+                                  .valid = j->valid,
+                                  .model = j->net,
+                                  .loss = cli_loss(j->r.loss),
+                                  .optim = j->optim,
+                                  .metrics = &metric,
+                                  .nmetrics = 1,
+                                  .callbacks = callbacks,
+                                  .ncallbacks = n};
     j->learner = tp_learner_new(&opts);
     if (!j->learner || (j->resume && tp_learner_load(j->learner, j->resume))) return false;
     cli_stop_watch(j->learner);
-    const tp_status r = !strcmp(j->r.schedule, "one_cycle") ? tp_fit_one_cycle(j->learner, j->r.epochs, j->r.lr)
-                                                            : tp_fit(j->learner, j->r.epochs, j->r.lr);
+    const tp_status r = !strcmp(j->r.schedule, "one_cycle")
+                            ? tp_fit_one_cycle(j->learner, j->r.epochs, j->r.lr)
+                            : tp_fit(j->learner, j->r.epochs, j->r.lr);
     cli_stop_watch(NULL);
     cli_progress_clear();
     j->unfinished = tp_learner_stopped(j->learner);
@@ -209,12 +245,15 @@ static bool set_info(tp_model *m, const char *key, const char *fmt, ...) {
 static bool describe(const job *j, tp_model *m) {
     const cli_recipe *r = &j->r;
     const int64_t n = tp_recorder_epochs(j->learner);
-    bool ok = set_info(m, "version", "%s", tp_version()) && set_info(m, "seed", "%lld", (long long)r->seed) &&
-              set_info(m, "loss", "%s", r->loss) && set_info(m, "optimizer", "%s", r->opt) &&
-              set_info(m, "schedule", "%s", r->schedule) && set_info(m, "lr", "%.9g", r->lr) &&
-              set_info(m, "momentum", "%.9g", r->momentum) && set_info(m, "batch_size", "%lld", (long long)r->bs) &&
-              set_info(m, "shuffle", "%s", r->shuffle ? "yes" : "no") && set_info(m, "epochs", "%lld", (long long)n) &&
-              set_info(m, "metric", "%s", r->metric) && set_info(m, "data_sha256", "%s", tp_images_sha256(j->images));
+    bool ok =
+        set_info(m, "version", "%s", tp_version()) &&
+        set_info(m, "seed", "%lld", (long long)r->seed) && set_info(m, "loss", "%s", r->loss) &&
+        set_info(m, "optimizer", "%s", r->opt) && set_info(m, "schedule", "%s", r->schedule) &&
+        set_info(m, "lr", "%.9g", r->lr) && set_info(m, "momentum", "%.9g", r->momentum) &&
+        set_info(m, "batch_size", "%lld", (long long)r->bs) &&
+        set_info(m, "shuffle", "%s", r->shuffle ? "yes" : "no") &&
+        set_info(m, "epochs", "%lld", (long long)n) && set_info(m, "metric", "%s", r->metric) &&
+        set_info(m, "data_sha256", "%s", tp_images_sha256(j->images));
     if (ok && n)
         ok = set_info(m, "valid_loss", "%.9g", tp_recorder_value(j->learner, n - 1, 1)) &&
              set_info(m, "accuracy", "%.9g", tp_recorder_value(j->learner, n - 1, 2));
@@ -226,10 +265,17 @@ static bool save_model(job *j) {
     if (n > 4096) return tp_error_set(TP_EVALUE, "%d classes; the most is 4096", n), false;
     for (int i = 0; i < n; i++) classes[i] = tp_images_class(j->images, i);
     tp_images_size(j->images, &ch, &h, &w);
-    const tp_model_opts o = {.size = sizeof o, .module = j->net, .classes = classes, .nclasses = n, .channels = ch,
-                             .height = h, .width = w, .binary = j->r.binary};
+    const tp_model_opts o = {.size = sizeof o,
+                             .module = j->net,
+                             .classes = classes,
+                             .nclasses = n,
+                             .channels = ch,
+                             .height = h,
+                             .width = w,
+                             .binary = j->r.binary};
     tp_model *m = tp_model_new(&o);
-    const bool ok = m && describe(j, m) && !tp_model_save(m, j->out_path) && !tp_model_weights_sha256(m, j->sha);
+    const bool ok = m && describe(j, m) && !tp_model_save(m, j->out_path) &&
+                    !tp_model_weights_sha256(m, j->sha);
     tp_model_free(m);
     return ok;
 }
@@ -237,8 +283,8 @@ static bool save_model(job *j) {
 static void say_saved(const job *j) {
     const int64_t done = tp_recorder_epochs(j->learner);
     if (j->unfinished) {
-        printf("\nstopped after %lld of %lld epochs; the model so far is %s\n", (long long)done, (long long)j->r.epochs,
-               j->out_path);
+        printf("\nstopped after %lld of %lld epochs; the model so far is %s\n", (long long)done,
+               (long long)j->r.epochs, j->out_path);
         printf("go on with the same options and: --resume %s\n", j->checkpoint);
         return;
     }
@@ -249,7 +295,8 @@ static bool finish(job *j) {
     if (!save_model(j)) return false;
     if (!j->unfinished) unlink(j->checkpoint);
     if (!j->json) return say_saved(j), true;
-    json_t *o = json_pack("{s:s, s:s, s:b}", "model", j->out_path, "weights_sha256", j->sha, "finished", !j->unfinished);
+    json_t *o = json_pack("{s:s, s:s, s:b}", "model", j->out_path, "weights_sha256", j->sha,
+                          "finished", !j->unfinished);
     return cli_json(o);
 }
 
@@ -276,31 +323,49 @@ static bool prepare(job *j) {
 }
 
 int cmd_train(const cli_command *c, int argc, char **argv) {
-    job j = {.c = c, .r = {.model = "mlp:512", .init = "torch", .epochs = 8, .bs = 64, .seed = 42, .wd = -1},
-             .valid_pct = 0.2, .side = CLI_MAX_SIDE};
+    job j = {
+        .c = c,
+        .r = {.model = "mlp:512", .init = "torch", .epochs = 8, .bs = 64, .seed = 42, .wd = -1},
+        .valid_pct = 0.2,
+        .side = CLI_MAX_SIDE};
     const cli_option options[] = {
-        CLI_ROW_TEXT("--model", &j.r.model, "M", "linear, simple_net (mlp:30) or mlp:SIZES, hidden layers with ReLU", "mlp:512"),
-        CLI_ROW_CHOICE("--loss", &j.r.loss, "L", "cross_entropy, or for two classes mnist (the book's) or bce",
+        CLI_ROW_TEXT("--model", &j.r.model, "M",
+                     "linear, simple_net (mlp:30) or mlp:SIZES, hidden layers with ReLU",
+                     "mlp:512"),
+        CLI_ROW_CHOICE("--loss", &j.r.loss, "L",
+                       "cross_entropy, or for two classes mnist (the book's) or bce",
                        "cross_entropy", "cross_entropy|mnist|bce", &j.given_loss),
-        CLI_ROW_CHOICE("--metric", &j.r.metric, "M", "accuracy, or batch_accuracy with mnist and bce", "by the loss",
+        CLI_ROW_CHOICE("--metric", &j.r.metric, "M",
+                       "accuracy, or batch_accuracy with mnist and bce", "by the loss",
                        "accuracy|batch_accuracy", NULL),
         CLI_ROW_INT("--epochs", &j.r.epochs, "passes over the training images", "8", 1, 1e6),
-        CLI_ROW_NUMBER("--lr", &j.r.lr, "learning rate (the highest, with one_cycle)", "0.002; sgd 0.1", 0, 1e6, &j.given_lr),
+        CLI_ROW_NUMBER("--lr", &j.r.lr, "learning rate (the highest, with one_cycle)",
+                       "0.002; sgd 0.1", 0, 1e6, &j.given_lr),
         CLI_ROW_INT("--bs", &j.r.bs, "images in a batch", "64", 1, 1e7),
-        CLI_ROW_CHOICE("--opt", &j.r.opt, "O", "adam or sgd", "adam; sgd with --loss mnist or --momentum", "adam|sgd", NULL),
-        CLI_ROW_CHOICE("--schedule", &j.r.schedule, "S", "one_cycle or constant", "one_cycle; sgd constant",
-                       "one_cycle|constant", NULL),
-        CLI_ROW_NUMBER("--momentum", &j.r.momentum, "momentum of sgd", "0", 0, 0.99999, &j.given_momentum),
+        CLI_ROW_CHOICE("--opt", &j.r.opt, "O", "adam or sgd",
+                       "adam; sgd with --loss mnist or --momentum", "adam|sgd", NULL),
+        CLI_ROW_CHOICE("--schedule", &j.r.schedule, "S", "one_cycle or constant",
+                       "one_cycle; sgd constant", "one_cycle|constant", NULL),
+        CLI_ROW_NUMBER("--momentum", &j.r.momentum, "momentum of sgd", "0", 0, 0.99999,
+                       &j.given_momentum),
         CLI_ROW_NUMBER("--wd", &j.r.wd, "weight decay, decoupled", "adam 0.01; sgd 0", 0, 1, NULL),
-        CLI_ROW_INT("--seed", &j.r.seed, "of weights, order and split, as torch.manual_seed", "42", 0, 9007199254740991),
-        CLI_ROW_FLAG("--no-shuffle", &j.no_shuffle, "go through the images in the order of their names"),
-        CLI_ROW_CHOICE("--init", &j.r.init, "I", "torch's random weights, or zero", "torch", "torch|zero", NULL),
-        CLI_ROW_NUMBER("--valid-pct", &j.valid_pct, "share held back where DIR has no validation part", "0.2", 0.001, 0.9, NULL),
-        CLI_ROW_INT("--limit", &j.limit, "at most N images of each part, evenly from the classes", "all", 1, 1e12),
-        CLI_ROW_INT("--size", &j.side, "at most N pixels a side; larger images are scaled down", "64", 1, 16384),
+        CLI_ROW_INT("--seed", &j.r.seed, "of weights, order and split, as torch.manual_seed", "42",
+                    0, 9007199254740991),
+        CLI_ROW_FLAG("--no-shuffle", &j.no_shuffle,
+                     "go through the images in the order of their names"),
+        CLI_ROW_CHOICE("--init", &j.r.init, "I", "torch's random weights, or zero", "torch",
+                       "torch|zero", NULL),
+        CLI_ROW_NUMBER("--valid-pct", &j.valid_pct,
+                       "share held back where DIR has no validation part", "0.2", 0.001, 0.9, NULL),
+        CLI_ROW_INT("--limit", &j.limit, "at most N images of each part, evenly from the classes",
+                    "all", 1, 1e12),
+        CLI_ROW_INT("--size", &j.side, "at most N pixels a side; larger images are scaled down",
+                    "64", 1, 16384),
         CLI_ROW_FLAG("--strict", &j.strict, "a file that cannot be read is an error, not skipped"),
-        CLI_ROW_INT("--threads", &j.threads, "processors to use; results do not depend on it", "all", 1, 1024),
-        CLI_ROW_TEXT("--resume", &j.resume, "FILE", "go on from a checkpoint, with the options it was made with", ""),
+        CLI_ROW_INT("--threads", &j.threads, "processors to use; results do not depend on it",
+                    "all", 1, 1024),
+        CLI_ROW_TEXT("--resume", &j.resume, "FILE",
+                     "go on from a checkpoint, with the options it was made with", ""),
         CLI_ROW_TEXT("-o", &j.out, "FILE", "where the model goes", "DIR's name.safetensors"),
         CLI_ROW_FLAG("--json", &j.json, "a line of JSON per epoch, and one for the model"),
         CLI_ROW_END,

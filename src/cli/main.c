@@ -5,15 +5,17 @@
 #include <string.h>
 
 static const cli_command commands[] = {
-    {"get", "NAME", "fetch a data set: mnist_sample, mnist_tiny, mnist, fashion_mnist", NULL, 1, -1, cmd_get},
+    {"get", "NAME", "fetch a data set: mnist_sample, mnist_tiny, mnist, fashion_mnist", NULL, 1, -1,
+     cmd_get},
     {"baseline", "DIR", "how far plain pixel similarity gets", NULL, 1, 1, cmd_baseline},
     {"train", "DIR", "train a classifier on a folder of images and save it",
      "DIR holds train/ and valid/ with a folder of images per class, or one folder per class,\n"
-     "or labels.csv, or IDX files. Nothing but DIR is needed.", 1, 1, cmd_train},
+     "or labels.csv, or IDX files. Nothing but DIR is needed.",
+     1, 1, cmd_train},
     {"evaluate", "MODEL DIR", "loss and accuracy of a saved model on a folder of images",
      "Uses the test part of DIR if there is one, else the validation part.", 2, 2, cmd_evaluate},
-    {"predict", "MODEL IMAGE...", "classify images with a saved model", "An IMAGE of - reads paths from standard input.", 2,
-     -1, cmd_predict},
+    {"predict", "MODEL IMAGE...", "classify images with a saved model",
+     "An IMAGE of - reads paths from standard input.", 2, -1, cmd_predict},
     {"info", "MODEL", "what a model file holds", NULL, 1, 1, cmd_info},
 };
 enum { NCOMMANDS = sizeof commands / sizeof *commands };
@@ -31,8 +33,10 @@ static int unknown(const char *word) {
     const char *names[NCOMMANDS];
     for (int i = 0; i < NCOMMANDS; i++) names[i] = commands[i].name;
     const char *near = cli_nearest(word, names, NCOMMANDS);
-    if (near) fprintf(stderr, "taper: there is no command '%s'; did you mean '%s'?\n", word, near);
-    else fprintf(stderr, "taper: there is no command '%s'; 'taper' alone lists them\n", word);
+    if (near)
+        fprintf(stderr, "taper: there is no command '%s'; did you mean '%s'?\n", word, near);
+    else
+        fprintf(stderr, "taper: there is no command '%s'; 'taper' alone lists them\n", word);
     return CLI_USAGE;
 }
 

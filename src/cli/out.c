@@ -22,7 +22,9 @@ const char *cli_count(int64_t n, char buf[32]) {
 }
 
 bool cli_json(json_t *object) {
-    char *line = object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;
+    char *line =
+        object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9))
+               : NULL;
     json_decref(object);
     if (!line) return tp_error_set(TP_ENOMEM, "out of memory"), false;
     puts(line);
@@ -63,7 +65,8 @@ int cli_finish(const cli_command *c, int status) {
 }
 
 /* Brightness of the pixel that lands on column x, row y of a picture of cols x rows. */
-static float sample(const float *p, int channels, int height, int width, int x, int y, int cols, int rows) {
+static float sample(const float *p, int channels, int height, int width, int x, int y, int cols,
+                    int rows) {
     if (y >= rows) return 0;
     const int i = y * height / rows, j = x * width / cols;
     float sum = 0;
@@ -88,8 +91,10 @@ void cli_draw(const float *pixels, int channels, int height, int width, int inde
         for (int x = 0; x < cols; x++) {
             const float up = sample(pixels, channels, height, width, x, y, cols, rows);
             const float down = sample(pixels, channels, height, width, x, y + 1, cols, rows);
-            if (colour) printf("\033[38;5;%dm\033[48;5;%dm\xe2\x96\x80", shade(up), shade(down));
-            else putchar(ramp[(int)((up + down) / 2 * 9 + 0.5f)]);
+            if (colour)
+                printf("\033[38;5;%dm\033[48;5;%dm\xe2\x96\x80", shade(up), shade(down));
+            else
+                putchar(ramp[(int)((up + down) / 2 * 9 + 0.5f)]);
         }
         fputs(colour ? "\033[0m\n" : "\n", stdout);
     }

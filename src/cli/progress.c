@@ -29,8 +29,10 @@ void cli_progress_clear(void) {
 
 static void clock_text(double seconds, char buf[16]) {
     const int s = (int)seconds;
-    if (s < 3600) snprintf(buf, 16, "%02d:%02d", s / 60 % 60, s % 60);
-    else snprintf(buf, 16, "%d:%02d:%02d", s / 3600 % 1000, s / 60 % 60, s % 60);
+    if (s < 3600)
+        snprintf(buf, 16, "%02d:%02d", s / 60 % 60, s % 60);
+    else
+        snprintf(buf, 16, "%d:%02d:%02d", s / 3600 % 1000, s / 60 % 60, s % 60);
 }
 
 static void draw(const tp_progress *p) {
@@ -39,10 +41,13 @@ static void draw(const tp_progress *p) {
     char spent[16], left[16], head[64], tail[96];
     clock_text(t, spent);
     clock_text(t / (double)done * (double)(all - done), left);
-    const int h = snprintf(head, sizeof head, "epoch %lld/%lld %s %3d %% |", (long long)p->epoch + 1,
-                           (long long)p->epochs, p->training ? "train" : "valid", (int)(100 * done / all));
-    int n = snprintf(tail, sizeof tail, "| %lld/%lld  %s < %s", (long long)done, (long long)all, spent, left);
-    if (p->training) n += snprintf(tail + n, sizeof tail - (size_t)n, "  loss %.4f", p->smooth_loss);
+    const int h =
+        snprintf(head, sizeof head, "epoch %lld/%lld %s %3d %% |", (long long)p->epoch + 1,
+                 (long long)p->epochs, p->training ? "train" : "valid", (int)(100 * done / all));
+    int n = snprintf(tail, sizeof tail, "| %lld/%lld  %s < %s", (long long)done, (long long)all,
+                     spent, left);
+    if (p->training)
+        n += snprintf(tail + n, sizeof tail - (size_t)n, "  loss %.4f", p->smooth_loss);
     int cells = cli_width() - 1 - h - n;
     if (cells > 40) cells = 40;
     fputs("\r", stderr);
@@ -80,8 +85,14 @@ static tp_status epoch_done(tp_callback *cb, tp_learner *l) {
 }
 
 tp_callback *cli_progress_callback(void) {
-    static tp_callback cb = {.size = sizeof cb, .name = "progress", .order = 40, .before_train = pass_begins,
-                             .after_batch = batch_done, .before_validate = pass_begins, .after_valid_batch = batch_done,
-                             .after_epoch = epoch_done, .after_fit = epoch_done};
+    static tp_callback cb = {.size = sizeof cb,
+                             .name = "progress",
+                             .order = 40,
+                             .before_train = pass_begins,
+                             .after_batch = batch_done,
+                             .before_validate = pass_begins,
+                             .after_valid_batch = batch_done,
+                             .after_epoch = epoch_done,
+                             .after_fit = epoch_done};
     return isatty(STDERR_FILENO) ? &cb : NULL;
 }

@@ -13,8 +13,9 @@ static int hidden_sizes(const char *text, int64_t h[8]) {
         char *end;
         const long v = isdigit((unsigned char)*p) ? strtol(p, &end, 10) : 0;
         if (v < 1 || v > MAX_UNITS || n == 8 || (*end && *end != ',')) {
-            tp_error_set(TP_EVALUE, "--model: 'mlp:%s' wants one to eight sizes of 1 to %d, as in mlp:512,256", text,
-                         (int)MAX_UNITS);
+            tp_error_set(TP_EVALUE,
+                         "--model: 'mlp:%s' wants one to eight sizes of 1 to %d, as in mlp:512,256",
+                         text, (int)MAX_UNITS);
             return -1;
         }
         h[n++] = v;
@@ -27,13 +28,18 @@ bool cli_architecture(const char *model, int64_t inputs, int outputs, char *buf,
     int64_t h[8];
     int n = 0;
     if (!strcmp(model, "simple_net")) model = "mlp:30";
-    if (!strncmp(model, "mlp:", 4)) n = hidden_sizes(model + 4, h);
+    if (!strncmp(model, "mlp:", 4))
+        n = hidden_sizes(model + 4, h);
     else if (strcmp(model, "linear"))
-        return tp_error_set(TP_EVALUE, "--model: '%s' is not linear, simple_net or mlp:SIZES (mlp:512,256)", model), false;
+        return tp_error_set(TP_EVALUE,
+                            "--model: '%s' is not linear, simple_net or mlp:SIZES (mlp:512,256)",
+                            model),
+               false;
     if (n < 0) return false;
     size_t used = 0;
     for (int i = 0; i < n; i++) {
-        used += (size_t)snprintf(buf + used, size - used, "linear(%lld,%lld) relu ", (long long)inputs, (long long)h[i]);
+        used += (size_t)snprintf(buf + used, size - used, "linear(%lld,%lld) relu ",
+                                 (long long)inputs, (long long)h[i]);
         inputs = h[i];
     }
     snprintf(buf + used, size - used, "linear(%lld,%d)", (long long)inputs, outputs);

@@ -20,22 +20,21 @@ const get_known get_known_sets[] = {
      .title = "all ten digits: IDX, 28x28, 60,000 to train and 10,000 to test",
      .base = "https://ossci-datasets.s3.amazonaws.com/mnist/",
      .nfiles = 4,
-     .file = {
-         {"train-images-idx3-ubyte.gz", 9912422, 47040016, "6bbc9ace898e44ae57da46a324031adb"},
-         {"train-labels-idx1-ubyte.gz", 28881, 60008, "a25bea736e30d166cdddb491f175f624"},
-         {"t10k-images-idx3-ubyte.gz", 1648877, 7840016, "2646ac647ad5339dbf082846283269ea"},
-         {"t10k-labels-idx1-ubyte.gz", 4542, 10008, "27ae3e4e09519cfbb04c329615203637"}}},
+     .file = {{"train-images-idx3-ubyte.gz", 9912422, 47040016, "6bbc9ace898e44ae57da46a324031adb"},
+              {"train-labels-idx1-ubyte.gz", 28881, 60008, "a25bea736e30d166cdddb491f175f624"},
+              {"t10k-images-idx3-ubyte.gz", 1648877, 7840016, "2646ac647ad5339dbf082846283269ea"},
+              {"t10k-labels-idx1-ubyte.gz", 4542, 10008, "27ae3e4e09519cfbb04c329615203637"}}},
     {.name = "fashion_mnist",
      .title = "ten kinds of clothes: IDX, 28x28, 60,000 to train and 10,000 to test",
      .base = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
      .local = "fashion-mnist",
      .package = "dataset-fashion-mnist",
      .nfiles = 4,
-     .file = {
-         {"train-images-idx3-ubyte.gz", 26421880, 47040016, "f4a8712d7a061bf5bd6d2ca38dc4d50a"},
-         {"train-labels-idx1-ubyte.gz", 29515, 60008, "9018921c3c673c538a1fc5bad174d6f9"},
-         {"t10k-images-idx3-ubyte.gz", 4422102, 7840016, "8181f5470baa50b63fa0f6fddb340f0a"},
-         {"t10k-labels-idx1-ubyte.gz", 5148, 10008, "15d484375f8d13e6eb1aabb0c3f46965"}}},
+     .file = {{"train-images-idx3-ubyte.gz", 26421880, 47040016,
+               "f4a8712d7a061bf5bd6d2ca38dc4d50a"},
+              {"train-labels-idx1-ubyte.gz", 29515, 60008, "9018921c3c673c538a1fc5bad174d6f9"},
+              {"t10k-images-idx3-ubyte.gz", 4422102, 7840016, "8181f5470baa50b63fa0f6fddb340f0a"},
+              {"t10k-labels-idx1-ubyte.gz", 5148, 10008, "15d484375f8d13e6eb1aabb0c3f46965"}}},
 };
 const int get_known_count = GET_COUNT(get_known_sets);
 

@@ -243,10 +243,8 @@ static tp_tensor *apply2(const tp__op *op, tp__pw_op id, tp_tensor *a, tp_tensor
 
 tp_tensor *tp_clamp(tp_tensor *x, double p, double q) {
     const double low = p != p ? -INFINITY : p, high = q != q ? INFINITY : q;
-    tp__call c = {.op = &op_clamp,
-                  .in = &x,
-                  .nin = 1,
-                  .u.v = {.n = {TP__PW_clamp}, .p = low, .q = high}};
+    tp__call c = {
+        .op = &op_clamp, .in = &x, .nin = 1, .u.v = {.n = {TP__PW_clamp}, .p = low, .q = high}};
     return tp__apply_named(&c, "ClampBackward1");
 }
 tp_tensor *tp_leaky_relu(tp_tensor *x, double p) {

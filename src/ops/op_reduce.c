@@ -140,8 +140,8 @@ static tp_tensor *var_backward(const tp__call *c, tp_tensor *g, int i) {
     tp_tensor *centred = m ? tp__pw(TP__PW_sub, x, m) : NULL;
     if (!centred) return NULL;
     if (c->u.v.n[2]) /* all elements equal: 0, as in torch */
-        g = tp_masked_fill(tp__pw(TP__PW_div, g, c->out),
-                           tp__pw(TP__PW_eq, c->out, tp_num_int(0)), 0);
+        g = tp_masked_fill(tp__pw(TP__PW_div, g, c->out), tp__pw(TP__PW_eq, c->out, tp_num_int(0)),
+                           0);
     if (!g) return NULL;
     return tp__pw(TP__PW_mul, centred,
                   tp__spread(divided(g, degrees(c) / (c->u.v.n[2] ? 1 : 2)), x, axes));

@@ -45,8 +45,12 @@ static inline int64_t tp__size_of(tp_dtype d) { /* bytes of an element */
 static inline void *tp__ptr(const tp_tensor *x) {
     return (char *)x->st->data + x->offset * tp__size_of((tp_dtype)x->dtype);
 }
-static inline bool tp__is_float(tp_dtype d) { return d == TP_FLOAT32 || d == TP_FLOAT64; }
-static inline bool tp__is_none(const tp_tensor *x) { return x == TP_NONE; }
+static inline bool tp__is_float(tp_dtype d) {
+    return d == TP_FLOAT32 || d == TP_FLOAT64;
+}
+static inline bool tp__is_none(const tp_tensor *x) {
+    return x == TP_NONE;
+}
 
 /* ---- tensor.c ---- */
 /* Scoped, contiguous, uninitialised / zeroed; "what" names the op in errors (negative size,
@@ -54,14 +58,20 @@ static inline bool tp__is_none(const tp_tensor *x) { return x == TP_NONE; }
 tp_tensor *tp__new(const char *what, const tp_shape *shape, tp_dtype dtype);
 tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype);
 /* Scoped handle on x's storage with other geometry. */
-tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride, int64_t offset);
+tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride,
+                    int64_t offset);
 /* Scoped handle on memory that outlives it and that taper never frees (the loader's batches). */
 tp_tensor *tp__wrap(void *data, const tp_shape *shape, tp_dtype dtype);
-static inline tp_tensor *tp__ref(tp_tensor *x) { x->refs++; return x; }
+static inline tp_tensor *tp__ref(tp_tensor *x) {
+    x->refs++;
+    return x;
+}
 void tp__unref(tp_tensor *x);
 void tp__tensor_release(void *x); /* tp__unref as a scope's release function */
 bool tp__contiguous_p(const tp_tensor *x);
-static inline tp_shape tp__shape(const tp_tensor *x) { return x->s; }
+static inline tp_shape tp__shape(const tp_tensor *x) {
+    return x->s;
+}
 
 /* ---- shape.c ---- */
 enum { TP__SHAPE_TEXT = 200 };
@@ -95,7 +105,8 @@ tp_dtype tp__result_type(tp_tensor *const *in, int n);
 /* ---- iter.c: strided loops over kernels ---- */
 /* Run fn over `shape`: args[0] (written) and the others, each broadcast to it. NULL args stay NULL
  * pointers. Axes are merged where strides allow, the result is cut into tiles by shape alone. */
-void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p, double q);
+void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p,
+                 double q);
 /* dst[...] = src broadcast and converted; any strides; no error possible once shapes fit. */
 void tp__copy(tp_tensor *dst, const tp_tensor *src);
 /* x itself if contiguous / of that dtype, else a scoped copy. NULL on ENOMEM, and for NULL. */
@@ -138,11 +149,14 @@ typedef struct tp__sig {
     const char *text;
     struct tp__sig_code *_Atomic code;
 } tp__sig;
-#define TP__SIG(text) {text, NULL}
+#define TP__SIG(text) \
+    { text, NULL }
 bool tp__sig_infer(const char *what, tp__sig *sig, tp_tensor *const *in, int nin, tp_shape *out);
 
 /* Release a temporary before its scope ends (no-op unless it is one of the newest entries). */
-static inline void tp__drop(tp_tensor *x) { tp__scope_drop(x); }
+static inline void tp__drop(tp_tensor *x) {
+    tp__scope_drop(x);
+}
 
 /* ---- tensor.c: in-place bookkeeping ---- */
 static inline uint32_t tp__version(const tp_tensor *x) {
