@@ -50,7 +50,7 @@ static void node_release(void *p) {
         if (n->call.extra[i]) tp__unref(n->call.extra[i]);
     if (n->grad) tp__unref(n->grad);
     tp__unref(n->call.out);
-    tp__live_add(0, 0, -1, 0);
+    tp__live_add(tp__here(), TP__LIVE_NODES, -1);
     tp__free(n, node_bytes(n->call.nin));
 }
 
@@ -85,11 +85,11 @@ tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn) {
     if (n->prev) n->prev->next = n;
     tape.last = n;
     tape.length++;
-    tp__live_add(0, 0, 1, 0);
+    tp__live_add(tp__here(), TP__LIVE_NODES, 1);
     c->out->node = n;
     c->out->grad_fn = grad_fn;
     c->out->requires_grad = true;
-    return tp__scope_push(node_release, n) ? c->out : NULL;
+    return tp__scope_push(tp__here(), node_release, n) ? c->out : NULL;
 }
 
 /* ---- walking backwards ----------------------------------------------------------------------- */
@@ -251,9 +251,9 @@ tp_status tp_backward(tp_tensor *loss) {
 
 /* ---- moving out of a scope ------------------------------------------------------------------- */
 
-static bool is_marked(tp__release_fn release, void *ptr) {
-    if (release == tp__tensor_release) return ((tp_tensor *)ptr)->mark == tape.marks;
-    return release == node_release && ((tp__node *)ptr)->mark == tape.marks;
+static bool is_marked(const tp__entry *e) {
+    if (e->release == tp__tensor_release) return ((tp_tensor *)e->ptr)->mark == tape.marks;
+    return e->release == node_release && ((tp__node *)e->ptr)->mark == tape.marks;
 }
 
 tp_tensor *tp_scope_escape(tp_scope s, tp_tensor *t) {

@@ -1,8 +1,9 @@
 /* alloc.c -- blocks aligned to 64 bytes, from caches, and the counters behind tp_memory_now().
  *
- * Sizes are rounded to classes (four to a doubling). Small blocks are kept in lists of the thread
- * that frees them, without a lock; large ones, and what overflows a thread's lists, in lists shared
- * under one mutex. A steady training loop therefore calls the system's malloc never.
+ * Sizes are rounded to classes: multiples of 64 up to 512, then four to a doubling. Small blocks are
+ * kept in lists of the thread that frees them, without a lock; large ones, and what overflows a
+ * thread's lists, in lists shared under one mutex. A steady training loop therefore calls the
+ * system's malloc never.
  * TAPER_ALLOC=plain and AddressSanitizer builds bypass the caches, so that memory checkers see
  * every block. */
 #define _POSIX_C_SOURCE 200809L
@@ -13,11 +14,13 @@
 
 enum {
     ALIGN = 64,
-    STEPS = 4,              /* classes per doubling */
-    SMALL_CLASSES = 10 * 4, /* 64 B .. 64 KiB: kept per thread */
-    CLASSES = 40 * 4,       /* .. 64 TiB */
-    MOST_KEPT = 2048        /* a thread keeps so many blocks of 64 B, half as many of 128 B, ... */
+    EVEN = 8,                             /* classes of 64 B .. 512 B */
+    STEPS = 4,                            /* classes per doubling after that */
+    SMALL_CLASSES = EVEN + 7 * STEPS,     /* .. 64 KiB: kept per thread */
+    CLASSES = SMALL_CLASSES + 30 * STEPS, /* .. 64 TiB */
+    MOST_KEPT = 1024                      /* blocks of a class that a thread keeps, up to 512 B */
 };
+_Static_assert((int)SMALL_CLASSES == (int)TP__SMALL_CLASSES, "base.h holds their lists");
 static const size_t MOST = (size_t)1 << 44;           /* no single block is larger */
 static const size_t SHARED_BYTES = (size_t)512 << 20; /* all shared lists together */
 
@@ -32,34 +35,20 @@ static const size_t SHARED_BYTES = (size_t)512 << 20; /* all shared lists togeth
 #define SANITIZED 0
 #endif
 
-typedef struct block {
-    struct block *next;
+typedef struct tp__block {
+    struct tp__block *next;
 } block;
-typedef struct list {
-    block *head;
-    int64_t n;
-} list;
-
-enum { LIVE_TENSORS, LIVE_STORAGES, LIVE_NODES, LIVE_BYTES, LIVE_COUNT };
-typedef struct counters {
-    _Atomic int64_t n[LIVE_COUNT]; /* written by one thread, read by all */
-    struct counters *next, *prev;
-} counters;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static list shared[CLASSES];
+static block *shared[CLASSES];
 static size_t shared_bytes;
-static counters *registry;           /* of live threads */
-static int64_t departed[LIVE_COUNT]; /* of threads that ended */
+static tp__local *threads;               /* those that use the library now */
+static int64_t departed[TP__LIVE_COUNT]; /* of threads that ended */
 static _Atomic int64_t fail_at, system_calls;
 static _Atomic bool failed, poison;
 static _Atomic bool plain; /* no caches */
-static _Atomic int slow =
-    -1; /* any of plain, poison, an armed failure; -1: TAPER_ALLOC not read yet */
-
-static _Thread_local list mine[SMALL_CLASSES];
-static _Thread_local counters live;
-static _Thread_local bool listed;
+/* Any of plain, poison, an armed failure; -1: TAPER_ALLOC not read yet. */
+static _Atomic int slow = -1;
 
 static void set_slow(void) {
     if (atomic_load(&slow) < 0) {
@@ -75,43 +64,34 @@ static bool is_slow(void) {
     return atomic_load(&slow);
 }
 
-/* ---- counters -------------------------------------------------------------------------------- */
+/* ---- threads, counters ----------------------------------------------------------------------- */
 
-static void list_thread(void) {
+static int64_t most_kept(int c) {
+    return c < EVEN ? MOST_KEPT : MOST_KEPT / 2 >> (c - EVEN) / STEPS;
+}
+
+void tp__alloc_thread_begin(tp__local *me) {
+    for (int c = 0; c < SMALL_CLASSES; c++) me->small[c].room = most_kept(c);
     pthread_mutex_lock(&lock);
-    live.next = registry;
-    live.prev = NULL;
-    if (registry) registry->prev = &live;
-    registry = &live;
+    me->next = threads;
+    me->prev = NULL;
+    if (threads) threads->prev = me;
+    threads = me;
     pthread_mutex_unlock(&lock);
-    listed = true;
-}
-static void bump(counters *c, int which, int64_t n) {
-    const int64_t now = atomic_load_explicit(&c->n[which], memory_order_relaxed);
-    atomic_store_explicit(&c->n[which], now + n, memory_order_relaxed);
-}
-
-void tp__live_add(int64_t tensors, int64_t storages, int64_t nodes, int64_t bytes) {
-    if (TP__UNLIKELY(!listed)) list_thread();
-    counters *c = &live;
-    bump(c, LIVE_TENSORS, tensors);
-    bump(c, LIVE_STORAGES, storages);
-    bump(c, LIVE_NODES, nodes);
-    bump(c, LIVE_BYTES, bytes);
 }
 
 tp_memory tp_memory_now(void) {
-    int64_t sum[LIVE_COUNT];
+    int64_t sum[TP__LIVE_COUNT];
     pthread_mutex_lock(&lock);
     memcpy(sum, departed, sizeof sum);
-    for (const counters *c = registry; c; c = c->next)
-        for (int i = 0; i < LIVE_COUNT; i++)
-            sum[i] += atomic_load_explicit(&c->n[i], memory_order_relaxed);
+    for (const tp__local *t = threads; t; t = t->next)
+        for (int i = 0; i < TP__LIVE_COUNT; i++)
+            sum[i] += atomic_load_explicit(&t->live[i], memory_order_relaxed);
     pthread_mutex_unlock(&lock);
-    return (tp_memory){.tensors = sum[LIVE_TENSORS],
-                       .storages = sum[LIVE_STORAGES],
-                       .nodes = sum[LIVE_NODES],
-                       .bytes = sum[LIVE_BYTES]};
+    return (tp_memory){.tensors = sum[TP__LIVE_TENSORS],
+                       .storages = sum[TP__LIVE_STORAGES],
+                       .nodes = sum[TP__LIVE_NODES],
+                       .bytes = sum[TP__LIVE_BYTES]};
 }
 
 /* ---- test hooks ------------------------------------------------------------------------------ */
@@ -142,17 +122,16 @@ static bool refuse(void) {
 
 /* ---- classes --------------------------------------------------------------------------------- */
 
-/* Class c holds blocks of class_bytes(c): 64, 80, 96, 112, 128, 160, ... rounded up to 64. */
 static size_t class_bytes(int c) {
-    const size_t base = (size_t)ALIGN << (c / STEPS);
-    return (base + base / STEPS * (size_t)(c % STEPS) + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    if (c < EVEN) return (size_t)ALIGN * (size_t)(c + 1);
+    const size_t base = (size_t)ALIGN * EVEN << (c - EVEN) / STEPS;
+    return base + base / STEPS * (size_t)((c - EVEN) % STEPS + 1);
 }
 static int class_of(size_t bytes) {
-    if (bytes <= ALIGN) return 0;
+    if (TP__LIKELY(bytes <= ALIGN * EVEN)) return bytes ? (int)((bytes - 1) / ALIGN) : 0;
     const int top = 63 - __builtin_clzll((unsigned long long)(bytes - 1)); /* 2^top < bytes.. */
-    const size_t base = (size_t)1 << top;
-    const int step = (int)((bytes - 1 - base) / (base / STEPS)) + 1; /* 1..STEPS */
-    return (top - 6) * STEPS + step;
+    const int quarter = (int)((bytes - 1) >> (top - 2)) - STEPS;           /* 0..STEPS - 1 */
+    return EVEN + (top - 9) * STEPS + quarter;
 }
 
 static void *from_system(size_t bytes) {
@@ -161,52 +140,55 @@ static void *from_system(size_t bytes) {
     return posix_memalign(&p, ALIGN, bytes) ? NULL : p;
 }
 
-static void *pop(list *l) {
-    block *b = l->head;
-    if (!b) return NULL;
-    l->head = b->next;
-    l->n--;
-    return b;
-}
-static void push(list *l, void *p) {
-    block *b = p;
-    b->next = l->head;
-    l->head = b;
-    l->n++;
-}
-
 static void *pop_shared(int c) {
     pthread_mutex_lock(&lock);
-    void *p = pop(&shared[c]);
-    if (p) shared_bytes -= class_bytes(c);
+    block *b = shared[c];
+    if (b) {
+        shared[c] = b->next;
+        shared_bytes -= class_bytes(c);
+    }
     pthread_mutex_unlock(&lock);
-    return p;
+    return b;
 }
-static void push_shared(int c, void *p) {
+static void push_shared(int c, block *b) {
     const size_t size = class_bytes(c);
     pthread_mutex_lock(&lock);
     const bool room = shared_bytes + size <= SHARED_BYTES;
     if (room) {
-        push(&shared[c], p);
+        b->next = shared[c];
+        shared[c] = b;
         shared_bytes += size;
     }
     pthread_mutex_unlock(&lock);
-    if (!room) free(p);
+    if (!room) free(b);
 }
 
 /* The system refused: give back every shared block, so that another size can have the room. */
 static void drop_shared(void) {
     pthread_mutex_lock(&lock);
     for (int c = 0; c < CLASSES; c++)
-        for (void *p; (p = pop(&shared[c]));) free(p);
+        for (block *b; (b = shared[c]);) {
+            shared[c] = b->next;
+            free(b);
+        }
     shared_bytes = 0;
     pthread_mutex_unlock(&lock);
 }
 
+/* One that this thread freed, or NULL. */
+static inline void *pop_own(int c) {
+    if (c >= SMALL_CLASSES) return NULL;
+    tp__free_list *l = &tp__here()->small[c];
+    block *b = l->head;
+    if (TP__UNLIKELY(!b)) return NULL;
+    l->head = b->next;
+    l->room++;
+    return b;
+}
+
 static void *fresh(int c) {
-    void *p = c < SMALL_CLASSES ? pop(&mine[c]) : NULL;
-    if (TP__LIKELY(p != NULL)) return p;
-    p = pop_shared(c);
+    void *p = pop_own(c);
+    if (!p) p = pop_shared(c);
     if (!p) p = from_system(class_bytes(c));
     if (!p) {
         drop_shared();
@@ -215,8 +197,8 @@ static void *fresh(int c) {
     return p;
 }
 
-static void *alloc_slowly(size_t bytes) {
-    if (refuse()) return tp__fail_nomem();
+__attribute__((noinline)) static void *alloc_slowly(size_t bytes) {
+    if (bytes > MOST || (is_slow() && refuse())) return tp__fail_nomem();
     void *p = atomic_load(&plain) ? from_system(bytes ? bytes : 1) : fresh(class_of(bytes));
     if (!p) return tp__fail_nomem();
     if (atomic_load(&poison)) memset(p, 0xA5, bytes);
@@ -224,10 +206,9 @@ static void *alloc_slowly(size_t bytes) {
 }
 
 void *tp__alloc(size_t bytes) {
-    if (TP__UNLIKELY(bytes > MOST)) return tp__fail_nomem();
-    if (TP__UNLIKELY(is_slow())) return alloc_slowly(bytes);
-    void *p = fresh(class_of(bytes));
-    return TP__LIKELY(p != NULL) ? p : tp__fail_nomem();
+    if (TP__UNLIKELY(is_slow() || bytes > MOST)) return alloc_slowly(bytes);
+    void *p = pop_own(class_of(bytes));
+    return TP__LIKELY(p != NULL) ? p : alloc_slowly(bytes);
 }
 
 void tp__free(void *p, size_t bytes) {
@@ -236,35 +217,41 @@ void tp__free(void *p, size_t bytes) {
         free(p);
         return;
     }
+    block *b = p;
     const int c = class_of(bytes);
-    if (c >= SMALL_CLASSES || TP__UNLIKELY(mine[c].n >= MOST_KEPT >> (c / STEPS)))
-        push_shared(c, p);
-    else
-        push(&mine[c], p);
+    tp__free_list *l = c < SMALL_CLASSES ? &tp__here()->small[c] : NULL;
+    if (TP__UNLIKELY(!l || !l->room)) {
+        push_shared(c, b);
+        return;
+    }
+    b->next = l->head;
+    l->head = b;
+    l->room--;
 }
 
-void tp__alloc_thread_end(void) {
+void tp__alloc_thread_end(tp__local *me) {
     for (int c = 0; c < SMALL_CLASSES; c++)
-        for (void *p; (p = pop(&mine[c]));) push_shared(c, p);
-    if (!listed) return;
+        for (block *b; (b = me->small[c].head);) {
+            me->small[c].head = b->next;
+            push_shared(c, b);
+        }
     pthread_mutex_lock(&lock);
-    for (int i = 0; i < LIVE_COUNT; i++) {
-        departed[i] += atomic_load(&live.n[i]);
-        atomic_store(&live.n[i], 0);
+    for (int i = 0; i < TP__LIVE_COUNT; i++) {
+        departed[i] += atomic_load(&me->live[i]);
+        atomic_store(&me->live[i], 0);
     }
-    if (live.prev)
-        live.prev->next = live.next;
+    if (me->prev)
+        me->prev->next = me->next;
     else
-        registry = live.next;
-    if (live.next) live.next->prev = live.prev;
+        threads = me->next;
+    if (me->next) me->next->prev = me->prev;
     pthread_mutex_unlock(&lock);
-    listed = false;
 }
 
 /* Priority 101 runs after every other destructor of the library: leave nothing for leak
  * checkers. */
 __attribute__((destructor(101))) static void end_of_process(void) {
-    tp__alloc_thread_end();
+    tp_thread_end();
     drop_shared();
 }
 

@@ -15,6 +15,47 @@
 #define TP__UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define TP__COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
 
+/* ---- local.c: what every op touches of its thread, in one block ---- */
+typedef void (*tp__release_fn)(void *ptr);
+typedef struct tp__entry { /* of a scope: release(ptr) when it ends */
+    tp__release_fn release;
+    void *ptr;
+} tp__entry;
+typedef struct tp__frame { /* an open scope: the entries from `mark` up */
+    int64_t mark;
+    uint32_t generation;
+    bool grad;
+} tp__frame;
+typedef struct tp__free_list { /* blocks of one size that this thread freed */
+    struct tp__block *head;
+    int64_t room; /* how many more it takes */
+} tp__free_list;
+enum { TP__FRAMES = 16, TP__SMALL_CLASSES = 36 };
+enum { TP__LIVE_TENSORS, TP__LIVE_STORAGES, TP__LIVE_NODES, TP__LIVE_BYTES, TP__LIVE_COUNT };
+
+typedef struct tp__local {
+    tp__entry *entry; /* scope.c */
+    int64_t n, cap;
+    tp__frame *frame; /* frame 0 is the root scope */
+    uint32_t depth, frames;
+    uint32_t generation;                    /* of the newest scope */
+    tp__free_list small[TP__SMALL_CLASSES]; /* alloc.c */
+    _Atomic int64_t live[TP__LIVE_COUNT];   /* written by this thread, read by all */
+    struct tp__local *next, *prev;          /* alloc.c's list of threads */
+    tp__frame first_frames[TP__FRAMES];
+} tp__local;
+
+/* A variable that an op reads. In a shared library this spares the call that finds thread-local
+ * variables; such variables share some hundred bytes of the process, so only few and small ones. */
+#define TP__THREAD_HOT _Thread_local __attribute__((tls_model("initial-exec")))
+extern TP__THREAD_HOT tp__local *tp__local_here; /* NULL before the first use */
+tp__local *tp__local_begin(void);
+/* This thread's block; never NULL. Fetch it once in a function. */
+static inline tp__local *tp__here(void) {
+    tp__local *me = tp__local_here;
+    return TP__LIKELY(me != NULL) ? me : tp__local_begin();
+}
+
 /* ---- error.c ---- */
 /* For a call that got NULL: leaves a pending error alone (and seals it against call sites), or sets
  * ENULL "what: an argument is NULL". Returns the pending code. */
@@ -38,19 +79,31 @@ void tp__error_put(const tp__error *e); /* make it this thread's pending error *
 bool tp__opts(const char *what, void *dst, size_t dst_size, const void *opts);
 
 /* ---- scope.c ---- */
-typedef void (*tp__release_fn)(void *ptr);
+bool tp__scope_grow(tp__local *me, int64_t more); /* room for so many entries, or ENOMEM */
 /* The innermost scope will call release(ptr) when it ends. On ENOMEM it calls it at once and
  * returns false with the error set. */
-bool tp__scope_push(tp__release_fn release, void *ptr);
+static inline bool tp__scope_push(tp__local *me, tp__release_fn release, void *ptr) {
+    if (TP__UNLIKELY(me->n == me->cap && !tp__scope_grow(me, 1))) {
+        release(ptr);
+        return false;
+    }
+    me->entry[me->n++] = (tp__entry){release, ptr};
+    return true;
+}
+/* tp_grad_enabled(), inline. */
+static inline bool tp__records(const tp__local *me) {
+    return me->frame[me->depth].grad;
+}
 /* Release ptr now if it is among the newest few entries of the innermost scope: for temporaries. */
 bool tp__scope_drop(void *ptr);
 /* Is ptr an entry of the innermost scope? */
 bool tp__scope_holds(const void *ptr);
 /* Every entry of `s` and of the scopes inside it for which moves() is true goes to the parent of
- * `s` when `s` ends, instead of being released. */
-tp_status tp__scope_escape(tp_scope s, bool (*moves)(tp__release_fn release, void *ptr));
+ * `s`. moves() touches no scope. */
+tp_status tp__scope_escape(tp_scope s, bool (*moves)(const tp__entry *e));
 /* Entries in all open scopes of this thread: for tests. */
 int64_t tp__scope_entries(void);
+void tp__scopes_end(tp__local *me); /* all of them, the root too; and their room */
 
 /* ---- alloc.c ---- */
 /* Blocks aligned to 64 bytes, uninitialised, from a cache; NULL and ENOMEM when there is none.
@@ -63,9 +116,13 @@ void *tp__realloc(void *p, size_t bytes); /* p stays valid on failure */
 void tp__mfree(void *p);
 char *tp__strdup(const char *s);
 char *tp__strndup(const char *s, size_t n);
-/* Figures behind tp_memory_now(). */
-void tp__live_add(int64_t tensors, int64_t storages, int64_t nodes, int64_t bytes);
-void tp__alloc_thread_end(void); /* give this thread's cache back */
+/* Figures behind tp_memory_now(): n more of what TP__LIVE_... says. */
+static inline void tp__live_add(tp__local *me, int which, int64_t n) {
+    const int64_t now = atomic_load_explicit(&me->live[which], memory_order_relaxed);
+    atomic_store_explicit(&me->live[which], now + n, memory_order_relaxed);
+}
+void tp__alloc_thread_begin(tp__local *me);
+void tp__alloc_thread_end(tp__local *me); /* give this thread's cache back */
 /* Test hooks. Fail the n-th allocation from now (0: none); fill fresh blocks with 0xA5;
  * calls of the system's malloc made so far. */
 void tp__alloc_fail_at(int64_t n);

@@ -61,7 +61,10 @@ void tp__unref(tp_tensor *x) {
     if (x->grad) tp__unref(x->grad);
     int64_t bytes = 0;
     const bool last = storage_unref(x->st, &bytes);
-    tp__live_add(-1, -(int64_t)last, 0, -bytes);
+    tp__local *me = tp__here();
+    tp__live_add(me, TP__LIVE_TENSORS, -1);
+    tp__live_add(me, TP__LIVE_STORAGES, -(int64_t)last);
+    tp__live_add(me, TP__LIVE_BYTES, -bytes);
     tp__free(x, sizeof *x);
 }
 
@@ -90,8 +93,11 @@ static tp_tensor *handle_new(tp__storage *st, bool fresh, tp_dtype dtype, int nd
     x->grad_fn = NULL;
     x->grad = NULL;
     x->mark = 0;
-    tp__live_add(1, fresh, 0, fresh ? st->bytes : 0);
-    return tp__scope_push(tp__tensor_release, x) ? x : NULL;
+    tp__local *me = tp__here();
+    tp__live_add(me, TP__LIVE_TENSORS, 1);
+    tp__live_add(me, TP__LIVE_STORAGES, fresh);
+    tp__live_add(me, TP__LIVE_BYTES, fresh ? st->bytes : 0);
+    return tp__scope_push(me, tp__tensor_release, x) ? x : NULL;
 }
 
 static void set_contiguous(tp_tensor *x, const tp_shape *shape) {
