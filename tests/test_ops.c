@@ -88,6 +88,15 @@ ONE(f_masked_select, tp_masked_select(a, tp_lt(tp_detach(a), 0.5)))
 ONE(f_masked_grow, tp_masked_select(a, tp_lt(tp_arange(0, 8, 1, TP_INT64), 3)))
 ONE(f_index_select, tp_index_select(a, 1, tp_ints(TP_SHAPE(4), 2, 0, -1, 2)))
 ONE(f_gather, tp_gather(a, 1, tp_ints(TP_SHAPE(2, 3), 0, 1, 1, 4, -1, 4)))
+ONE(f_index, tp_index(a, tp_ints(TP_SHAPE(2, 2), 2, 0, -1, 2)))
+ONE(f_index_rows, tp_index(a, tp_gt(tp_ints(TP_SHAPE(3), 1, 0, 1), 0)))
+ONE(f_index_mask, tp_index(a, tp_lt(tp_detach(a), 0.5)))
+ONE(f_sort, tp_sort(a, 1, 0, NULL))
+ONE(f_sort_down, tp_sort(a, 0, TP_DESCENDING, NULL))
+ONE(f_topk, tp_topk(a, 2, 1, NULL))
+ONE(f_cumsum, tp_cumsum(a, 0))
+ONE(f_flip, tp_flip(a, TP_DIMS(0, -1)))
+ONE(f_norm, tp_norm(a))
 ONE(f_sum, tp_sum(a))
 ONE(f_sum_0, tp_sum_dim(a, TP_DIMS(0), 0))
 ONE(f_sum_last, tp_sum_dim(a, TP_DIMS(-1), TP_KEEPDIM))
@@ -178,6 +187,15 @@ static const op_case cases[] = {
     {"masked_select, mask larger", 1, S2(3, 1), {0}, -2, 2, f_masked_grow, 0},
     {"index_select", 1, S2(3, 4), {0}, -2, 2, f_index_select, 0},
     {"gather", 1, S2(3, 5), {0}, -2, 2, f_gather, 0},
+    {"index, positions", 1, S2(3, 4), {0}, -2, 2, f_index, 0},
+    {"index, rows of a mask", 1, S2(3, 4), {0}, -2, 2, f_index_rows, 0},
+    {"index, mask", 1, S2(3, 5), {0}, -2, 2, f_index_mask, 1},
+    {"sort 1", 1, S3(3, 5, 2), {0}, -2, 2, f_sort, 1},
+    {"sort 0 descending", 1, S2(5, 3), {0}, -2, 2, f_sort_down, 1},
+    {"topk", 1, S2(3, 5), {0}, -2, 2, f_topk, 0},
+    {"cumsum", 1, S3(3, 2, 2), {0}, -2, 2, f_cumsum, 2},
+    {"flip", 1, S3(3, 2, 2), {0}, -2, 2, f_flip, 1},
+    {"norm", 1, S2(3, 5), {0}, 0.5, 2, f_norm, 0},
     {"sum", 1, S3(2, 3, 4), {0}, -2, 2, f_sum, 1},
     {"sum 0", 1, S3(2, 3, 4), {0}, -2, 2, f_sum_0, 1},
     {"sum -1 keepdim", 1, S3(2, 3, 4), {0}, -2, 2, f_sum_last, 1},

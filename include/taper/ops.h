@@ -40,6 +40,7 @@ TP_API int64_t tp_unbind(tp_tensor *x, int dim, tp_tensor **out, int64_t n);
 
 TP_API TP_SCOPED tp_tensor *tp_cat(tp_tensor *const *x, int64_t n, int dim);
 TP_API TP_SCOPED tp_tensor *tp_stack(tp_tensor *const *x, int64_t n, int dim); /* a new axis */
+TP_API TP_SCOPED tp_tensor *tp_flip(tp_tensor *x, tp_dims dims); /* those axes reversed: a copy */
 TP_API TP_SCOPED tp_tensor *tp_clone(tp_tensor *x);              /* a contiguous, tracked copy */
 TP_API TP_SCOPED tp_tensor *tp_contiguous(tp_tensor *x);         /* x itself if it is */
 TP_API TP_SCOPED tp_tensor *tp_to(tp_tensor *x, tp_dtype dtype); /* x itself if it is */
@@ -51,18 +52,29 @@ TP_API TP_SCOPED tp_tensor *tp_where(tp_tensor *cond, tp_tensor *a, tp_tensor *b
 TP_API TP_SCOPED tp_tensor *tp_masked_fill(tp_tensor *x, tp_tensor *mask, double value);
 /* The elements where mask (which broadcasts with x) is true: 1-d, a copy. */
 TP_API TP_SCOPED tp_tensor *tp_masked_select(tp_tensor *x, tp_tensor *mask);
+/* x[index], a copy. index bool: the elements, or rows, where it is true; its shape is how x's begins.
+ * index int64, any shape: rows of x. x[S, ...] index[I...] -> [I..., ...]. EINDEX. */
+TP_API TP_SCOPED tp_tensor *tp_index(tp_tensor *x, tp_tensor *index);
 /* x[:, index, :] along dim. x[..., S, ...] index[I] int64 -> [..., I, ...]. EINDEX. */
 TP_API TP_SCOPED tp_tensor *tp_index_select(tp_tensor *x, int dim, tp_tensor *index);
 /* out[i][j] = x[i][index[i][j]] for dim 1: torch.gather. */
 TP_API TP_SCOPED tp_tensor *tp_gather(tp_tensor *x, int dim, tp_tensor *index);
+/* Python's [f(v) for v in x] and [v for v in x if f(v)] with a C function: in x's dtype and shape;
+ * those kept, 1-d. Not recorded: EGRAD on what requires a gradient. EVALUE where an integer dtype
+ * cannot hold a result, or a double not an integer. masked_select is the way without a function. */
+typedef double (*tp_map_fn)(double v, void *user);
+typedef bool (*tp_filter_fn)(double v, void *user);
+TP_API TP_SCOPED tp_tensor *tp_map(tp_tensor *x, tp_map_fn f, void *user);
+TP_API TP_SCOPED tp_tensor *tp_filter(tp_tensor *x, tp_filter_fn f, void *user);
 /* Indices of the elements that are not 0: [n, ndim] int64. */
 TP_API TP_SCOPED tp_tensor *tp_nonzero(tp_tensor *x);
 
 /* ---- reductions: over all elements, or over axes --------------------------------------------- */
 
 typedef enum tp_flags {
-    TP_KEEPDIM = 1, /* a reduced axis stays with size 1 */
-    TP_BIASED = 2   /* std, var: divide by n, not n - 1 (torch's unbiased=False) */
+    TP_KEEPDIM = 1,   /* a reduced axis stays with size 1 */
+    TP_BIASED = 2,    /* std, var: divide by n, not n - 1 (torch's unbiased=False) */
+    TP_DESCENDING = 4 /* sort, argsort: the largest first */
 } tp_flags;
 
 /* sum and prod of bools and integers are int64; mean of them is EDTYPE. */
@@ -86,10 +98,26 @@ TP_API TP_SCOPED tp_tensor *tp_argmax(tp_tensor *x); /* of the flattened x */
 TP_API TP_SCOPED tp_tensor *tp_argmin(tp_tensor *x);
 TP_API TP_SCOPED tp_tensor *tp_argmax_dim(tp_tensor *x, int dim, int flags);
 TP_API TP_SCOPED tp_tensor *tp_argmin_dim(tp_tensor *x, int dim, int flags);
-TP_API TP_SCOPED tp_tensor *tp_any(tp_tensor *x); /* bool */
+TP_API TP_SCOPED tp_tensor *tp_norm(tp_tensor *x); /* sqrt(sum of squares) */
+TP_API TP_SCOPED tp_tensor *tp_any(tp_tensor *x);  /* bool */
 TP_API TP_SCOPED tp_tensor *tp_all(tp_tensor *x);
 TP_API TP_SCOPED tp_tensor *tp_any_dim(tp_tensor *x, int dim, int flags);
 TP_API TP_SCOPED tp_tensor *tp_all_dim(tp_tensor *x, int dim, int flags);
+
+/* ---- order and counting ---------------------------------------------------------------------- */
+
+/* Along dim; NaN is the largest, equals keep their order. Where each came from (int64) goes to *index
+ * unless index is NULL. topk: the k largest, in order. */
+TP_API TP_SCOPED tp_tensor *tp_sort(tp_tensor *x, int dim, int flags, tp_tensor **index);
+TP_API TP_SCOPED tp_tensor *tp_topk(tp_tensor *x, int64_t k, int dim, tp_tensor **index);
+TP_API TP_SCOPED tp_tensor *tp_argsort(tp_tensor *x, int dim, int flags);
+TP_API TP_SCOPED tp_tensor *tp_cumsum(tp_tensor *x, int dim); /* integers and bools: int64 */
+/* The different values, sorted, and how often each occurs unless counts is NULL. */
+TP_API TP_SCOPED tp_tensor *tp_unique(tp_tensor *x, tp_tensor **counts);
+/* How often 0, 1, 2, ... occur in x[N] int64: at least minlength numbers. */
+TP_API TP_SCOPED tp_tensor *tp_bincount(tp_tensor *x, int64_t minlength);
+/* x[...] int64 in 0..C-1 -> [..., C] int64, a single 1 in each row; C -1: the largest + 1. */
+TP_API TP_SCOPED tp_tensor *tp_one_hot(tp_tensor *x, int64_t C);
 
 /* ---- linear algebra, softmax ----------------------------------------------------------------- */
 
@@ -141,7 +169,9 @@ TP_API TP_BORROWED tp_tensor *tp_div_(tp_tensor *x, tp_tensor *b);
 TP_API TP_BORROWED tp_tensor *tp_copy_(tp_tensor *x, tp_tensor *src);
 TP_API TP_BORROWED tp_tensor *tp_fill_(tp_tensor *x, double value);
 TP_API TP_BORROWED tp_tensor *tp_zero_(tp_tensor *x);
-/* x[mask] = value; x[index] = src along dim 0. */
+/* x[index] = value, which broadcasts to x[index] and may be a number; of equal positions the last
+ * wins. x[mask] = value; x[:, index] = src along dim. */
+TP_API TP_BORROWED tp_tensor *tp_index_put_(tp_tensor *x, tp_tensor *index, tp_tensor *value);
 TP_API TP_BORROWED tp_tensor *tp_masked_fill_(tp_tensor *x, tp_tensor *mask, double value);
 TP_API TP_BORROWED tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *index,
                                              tp_tensor *src);
@@ -166,12 +196,16 @@ TP_API TP_BORROWED tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *i
 #define tp_at(...) TP__SITE(tp_at(__VA_ARGS__))
 #define tp_cat(...) TP__SITE(tp_cat(__VA_ARGS__))
 #define tp_stack(...) TP__SITE(tp_stack(__VA_ARGS__))
+#define tp_flip(...) TP__SITE(tp_flip(__VA_ARGS__))
 #define tp_clone(...) TP__SITE(tp_clone(__VA_ARGS__))
 #define tp_contiguous(...) TP__SITE(tp_contiguous(__VA_ARGS__))
 #define tp_to(...) TP__SITE(tp_to(__VA_ARGS__))
 #define tp_where(cond, a, b) TP__SITE(tp_where(cond, TP__NUM(a), TP__NUM(b)))
 #define tp_masked_fill(...) TP__SITE(tp_masked_fill(__VA_ARGS__))
 #define tp_masked_select(...) TP__SITE(tp_masked_select(__VA_ARGS__))
+#define tp_index(...) TP__SITE(tp_index(__VA_ARGS__))
+#define tp_map(...) TP__SITE(tp_map(__VA_ARGS__))
+#define tp_filter(...) TP__SITE(tp_filter(__VA_ARGS__))
 #define tp_index_select(...) TP__SITE(tp_index_select(__VA_ARGS__))
 #define tp_gather(...) TP__SITE(tp_gather(__VA_ARGS__))
 #define tp_nonzero(...) TP__SITE(tp_nonzero(__VA_ARGS__))
@@ -193,10 +227,18 @@ TP_API TP_BORROWED tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *i
 #define tp_argmin(...) TP__SITE(tp_argmin(__VA_ARGS__))
 #define tp_argmax_dim(...) TP__SITE(tp_argmax_dim(__VA_ARGS__))
 #define tp_argmin_dim(...) TP__SITE(tp_argmin_dim(__VA_ARGS__))
+#define tp_norm(...) TP__SITE(tp_norm(__VA_ARGS__))
 #define tp_any(...) TP__SITE(tp_any(__VA_ARGS__))
 #define tp_all(...) TP__SITE(tp_all(__VA_ARGS__))
 #define tp_any_dim(...) TP__SITE(tp_any_dim(__VA_ARGS__))
 #define tp_all_dim(...) TP__SITE(tp_all_dim(__VA_ARGS__))
+#define tp_sort(...) TP__SITE(tp_sort(__VA_ARGS__))
+#define tp_topk(...) TP__SITE(tp_topk(__VA_ARGS__))
+#define tp_argsort(...) TP__SITE(tp_argsort(__VA_ARGS__))
+#define tp_cumsum(...) TP__SITE(tp_cumsum(__VA_ARGS__))
+#define tp_unique(...) TP__SITE(tp_unique(__VA_ARGS__))
+#define tp_bincount(...) TP__SITE(tp_bincount(__VA_ARGS__))
+#define tp_one_hot(...) TP__SITE(tp_one_hot(__VA_ARGS__))
 #define tp_matmul(...) TP__SITE(tp_matmul(__VA_ARGS__))
 #define tp_linear(...) TP__SITE(tp_linear(__VA_ARGS__))
 #define tp_softmax(...) TP__SITE(tp_softmax(__VA_ARGS__))
@@ -224,6 +266,7 @@ TP_API TP_BORROWED tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *i
 #define tp_fill_(...) TP__SITE(tp_fill_(__VA_ARGS__))
 #define tp_zero_(...) TP__SITE(tp_zero_(__VA_ARGS__))
 #define tp_masked_fill_(...) TP__SITE(tp_masked_fill_(__VA_ARGS__))
+#define tp_index_put_(x, index, value) TP__SITE(tp_index_put_(x, index, TP__NUM(value)))
 #define tp_index_copy_(...) TP__SITE(tp_index_copy_(__VA_ARGS__))
 #endif
 #endif

@@ -53,6 +53,8 @@ TP_API TP_SCOPED tp_tensor *tp_ones(tp_shape shape, tp_dtype dtype);
 TP_API TP_SCOPED tp_tensor *tp_full(tp_shape shape, double value, tp_dtype dtype);
 TP_API TP_SCOPED tp_tensor *tp_zeros_like(const tp_tensor *x);
 TP_API TP_SCOPED tp_tensor *tp_ones_like(const tp_tensor *x);
+TP_API TP_SCOPED tp_tensor *tp_full_like(const tp_tensor *x, double value);
+TP_API TP_SCOPED tp_tensor *tp_eye(int64_t n, tp_dtype dtype); /* [n, n], ones on the diagonal */
 /* start, start + step, ... before end: torch.arange. EVALUE if step is 0 or leads away from end. */
 TP_API TP_SCOPED tp_tensor *tp_arange(double start, double end, double step, tp_dtype dtype);
 /* steps numbers from start to end inclusive, float32: torch.linspace. */
@@ -120,6 +122,9 @@ TP_API void tp_free(TP_TAKES tp_tensor *x);
 TP_API void tp_print(const tp_tensor *x);
 /* The same text into buf, at most size bytes with its NUL; returns its full length (snprintf). */
 TP_API int64_t tp_repr(const tp_tensor *x, char *buf, size_t size);
+/* torch.Size([2, 3]): of x's shape, in the same two ways. */
+TP_API void tp_print_shape(const tp_tensor *x);
+TP_API int64_t tp_shape_repr(const tp_tensor *x, char *buf, size_t size);
 /* torch.set_printoptions(linewidth=, precision=); per thread, 0 restores 80 and 4. */
 TP_API void tp_set_printoptions(int linewidth, int precision);
 
@@ -158,6 +163,8 @@ TP_API tp_tensor *tp__site(tp_tensor *t, const char *file, int line);
 #define tp_zeros(...) TP__SITE(tp_zeros(__VA_ARGS__))
 #define tp_ones(...) TP__SITE(tp_ones(__VA_ARGS__))
 #define tp_full(...) TP__SITE(tp_full(__VA_ARGS__))
+#define tp_full_like(...) TP__SITE(tp_full_like(__VA_ARGS__))
+#define tp_eye(...) TP__SITE(tp_eye(__VA_ARGS__))
 #define tp_arange(...) TP__SITE(tp_arange(__VA_ARGS__))
 #define tp_linspace(...) TP__SITE(tp_linspace(__VA_ARGS__))
 #define tp_from(...) TP__SITE(tp_from(__VA_ARGS__))

@@ -37,50 +37,47 @@ static void add_row(tp_dtype d, void *dst, const void *src, int64_t n) {
         for (int64_t i = 0; i < n; i++) ((double *)dst)[i] += ((const double *)src)[i];
 }
 
-/* ---- index_select: x [outer, S, inner] dense ------------------------------------------------- */
+/* ---- rows: dense memory seen as [outer, size, inner] ------------------------------------------- */
 
-typedef struct blocks {
-    int64_t outer, size, inner;
-} blocks;
-static blocks around(const tp_tensor *x, int dim) {
-    blocks b = {1, x->ndim ? x->shape[dim] : 1, 1};
-    for (int d = 0; d < x->ndim; d++)
-        if (d != dim) *(d < dim ? &b.outer : &b.inner) *= x->shape[d];
-    return b;
-}
-
-static tp_tensor *index_select_forward(tp__call *c) {
-    const int dim = (int)c->u.v.n[0];
-    tp_tensor *x = tp__contiguous(c->in[0]),
-              *ix = x ? positions("index_select", c->in[1], around(x, dim).size) : NULL;
-    if (!ix) return NULL;
-    const blocks b = around(x, dim);
-    tp_shape s = tp__shape(x);
-    if (s.ndim) s.dim[dim] = ix->numel;
-    tp_tensor *y = tp__new("index_select", &s, (tp_dtype)x->dtype);
-    if (!y) return NULL;
-    const int64_t *p = tp__ptr(ix), n = ix->numel;
-    const size_t row = (size_t)(b.inner * tp_dtype_size((tp_dtype)x->dtype));
+/* y[o][i] = x[o][p[i]] for n positions. */
+static void take_rows(const tp_tensor *x, tp__blocks b, const int64_t *p, int64_t n, tp_tensor *y) {
+    const size_t row = (size_t)(b.inner * tp__size_of((tp_dtype)x->dtype));
     for (int64_t o = 0; o < b.outer; o++)
         for (int64_t i = 0; i < n; i++)
             memcpy((char *)tp__ptr(y) + (size_t)(o * n + i) * row,
                    (char *)tp__ptr(x) + (size_t)(o * b.size + p[i]) * row, row);
+}
+/* The gradient of that: g laid into zeros like x, added up where positions repeat. */
+static tp_tensor *add_rows(const tp_tensor *x, tp__blocks b, const tp_tensor *rows, tp_tensor *g) {
+    tp_tensor *gx = like(x, true);
+    if (!gx || !(g = tp__contiguous(g))) return NULL;
+    const int64_t *p = tp__ptr(rows), n = rows->numel;
+    const int64_t row = b.inner * tp__size_of((tp_dtype)g->dtype);
+    for (int64_t o = 0; o < b.outer; o++)
+        for (int64_t k = 0; k < n; k++)
+            add_row((tp_dtype)g->dtype, (char *)tp__ptr(gx) + (o * b.size + p[k]) * row,
+                    (char *)tp__ptr(g) + (o * n + k) * row, b.inner);
+    return gx;
+}
+
+/* ---- index_select ------------------------------------------------------------------------------ */
+
+static tp_tensor *index_select_forward(tp__call *c) {
+    const int dim = (int)c->u.v.n[0];
+    tp_tensor *x = tp__contiguous(c->in[0]),
+              *ix = x ? positions("index_select", c->in[1], tp__around(x, dim).size) : NULL;
+    if (!ix) return NULL;
+    tp_shape s = tp__shape(x);
+    if (s.ndim) s.dim[dim] = ix->numel;
+    tp_tensor *y = tp__new("index_select", &s, (tp_dtype)x->dtype);
+    if (!y) return NULL;
+    take_rows(x, tp__around(x, dim), tp__ptr(ix), ix->numel, y);
     c->extra[0] = ix;
     return y;
 }
 static tp_tensor *index_select_backward(const tp__call *c, tp_tensor *g, int i) {
-    (void)i;
-    const int dim = (int)c->u.v.n[0];
-    tp_tensor *gx = like(c->in[0], true);
-    if (!gx || !(g = tp__contiguous(g))) return NULL;
-    const blocks b = around(gx, dim);
-    const int64_t *p = tp__ptr(c->extra[0]), n = c->extra[0]->numel,
-                  es = tp_dtype_size((tp_dtype)g->dtype);
-    for (int64_t o = 0; o < b.outer; o++)
-        for (int64_t k = 0; k < n; k++)
-            add_row((tp_dtype)g->dtype, (char *)tp__ptr(gx) + (o * b.size + p[k]) * b.inner * es,
-                    (char *)tp__ptr(g) + (o * n + k) * b.inner * es, b.inner);
-    return gx;
+    const tp_tensor *x = c->in[i];
+    return add_rows(x, tp__around(x, (int)c->u.v.n[0]), c->extra[0], g);
 }
 static const tp__op op_index_select = {.name = "index_select",
                                        .grad_fn = "IndexSelectBackward0",
@@ -248,6 +245,82 @@ tp_tensor *tp_nonzero(tp_tensor *x) {
     return y;
 }
 
+/* ---- x[index]: a mask over the leading axes, or positions along the first ---------------------- */
+
+/* n[0] is how many axes of x the index stands for; their elements are the rows. */
+static tp__blocks leading(const tp_tensor *x, int n) {
+    tp__blocks b = {1, 1, 1};
+    for (int d = 0; d < x->ndim; d++) *(d < n ? &b.size : &b.inner) *= x->shape[d];
+    return b;
+}
+/* Positions of the true elements of a mask: int64 [n]. */
+static tp_tensor *true_positions(tp_tensor *mask) {
+    mask = tp__contiguous(mask);
+    tp_tensor *p = mask ? tp__new("index", &TP_SHAPE(count_set(mask)), TP_INT64) : NULL;
+    if (!p) return NULL;
+    int64_t *to = tp__ptr(p);
+    for (int64_t i = 0; i < mask->numel; i++)
+        if (((const uint8_t *)tp__ptr(mask))[i]) *to++ = i;
+    return p;
+}
+static bool mask_fits(const char *what, const tp_tensor *x, const tp_tensor *mask) {
+    bool fits = mask->ndim <= x->ndim;
+    for (int d = 0; d < mask->ndim && fits; d++) fits = mask->shape[d] == x->shape[d];
+    const tp_shape sx = tp__shape(x), sm = tp__shape(mask);
+    char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
+    if (!fits)
+        tp_error_set(TP_EINDEX, "%s: the mask is %s, which is not how %s begins", what,
+                     tp__shape_text(&sm, ta), tp__shape_text(&sx, tb));
+    return fits;
+}
+/* How many leading axes of x the index stands for; -1 and an error if it does not fit. */
+static int indexed_axes(const char *what, const tp_tensor *x, const tp_tensor *index) {
+    if (index->dtype == TP_BOOL || index->dtype == TP_UINT8)
+        return mask_fits(what, x, index) ? index->ndim : -1;
+    if (!x->ndim) return tp_error_set(TP_EINDEX, "%s: a 0-d tensor cannot be indexed", what), -1;
+    if (index->ndim + x->ndim - 1 > TP_MAX_DIM)
+        return tp_error_set(TP_ESHAPE, "%s: the result has more than %d dims", what, TP_MAX_DIM),
+               -1;
+    return 1;
+}
+/* Rows of x that index names, int64, and the shape of x[index]. */
+static tp_tensor *indexed_rows(const char *what, const tp_tensor *x, tp_tensor *index, int axes,
+                               tp_shape *shape) {
+    const bool mask = index->dtype == TP_BOOL || index->dtype == TP_UINT8;
+    tp_tensor *p = mask ? true_positions(index) : positions(what, index, x->shape[0]);
+    if (!p) return NULL;
+    *shape = tp__shape(p);
+    for (int d = axes; d < x->ndim; d++) shape->dim[shape->ndim++] = x->shape[d];
+    return p;
+}
+static tp_tensor *index_forward(tp__call *c) {
+    const int axes = (int)c->u.v.n[0];
+    tp_shape s;
+    tp_tensor *x = tp__contiguous(c->in[0]);
+    tp_tensor *p = x ? indexed_rows("index", x, c->in[1], axes, &s) : NULL;
+    tp_tensor *y = p ? tp__new("index", &s, (tp_dtype)x->dtype) : NULL;
+    if (!y) return NULL;
+    take_rows(x, leading(x, axes), tp__ptr(p), p->numel, y);
+    c->extra[0] = p;
+    return y;
+}
+static tp_tensor *index_backward(const tp__call *c, tp_tensor *g, int i) {
+    const tp_tensor *x = c->in[i];
+    return add_rows(x, leading(x, (int)c->u.v.n[0]), c->extra[0], g);
+}
+static const tp__op op_index = {.name = "index",
+                                .grad_fn = "IndexBackward0",
+                                .forward = index_forward,
+                                .backward = index_backward};
+tp_tensor *tp_index(tp_tensor *x, tp_tensor *index) {
+    if (!x || !index) return tp__error_null("index"), NULL;
+    const int axes = indexed_axes("index", x, index);
+    if (axes < 0) return NULL;
+    tp_tensor *in[2] = {x, index};
+    tp__call c = {.op = &op_index, .in = in, .nin = 2, .u.v.n = {axes}};
+    return tp__apply(&c);
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 tp_tensor *tp_masked_fill_(tp_tensor *x, tp_tensor *mask, double value) {
@@ -307,6 +380,56 @@ tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *index, tp_tensor *sr
             "index_copy_: the source requires a gradient, which an in-place copy would lose");
     const tp_scope s = tp_scope_no_grad();
     const bool ok = index_copy(x, d, index, src);
+    tp_scope_end(s);
+    return ok ? x : NULL;
+}
+
+/* value in the shape of x[index] and x's dtype, dense. */
+static tp_tensor *fitted(const tp_tensor *x, tp_tensor *value, const tp_shape *shape) {
+    const tp_shape have = tp__shape(value);
+    tp_shape s;
+    char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
+    if (value->dtype != x->dtype && value->ndim)
+        return tp__fail(TP_EDTYPE,
+                        "index_put_: the values are %s but the tensor is %s (tp_to first)",
+                        tp_dtype_name((tp_dtype)value->dtype), tp_dtype_name((tp_dtype)x->dtype));
+    if (!tp__broadcast("index_put_", shape, &have, &s)) return NULL;
+    if (!tp__shape_equal(shape, &s))
+        return tp__fail(TP_ESHAPE, "index_put_: values of shape %s do not fit into %s",
+                        tp__shape_text(&have, ta), tp__shape_text(shape, tb));
+    int64_t stride[TP_MAX_DIM];
+    tp__broadcast_strides(value, &s, stride);
+    tp_tensor *v = tp__view(value, s.ndim, s.dim, stride, value->offset);
+    return v ? tp__contiguous(tp__to(v, (tp_dtype)x->dtype)) : NULL;
+}
+static bool index_put(tp_tensor *x, tp_tensor *index, tp_tensor *value, int axes) {
+    tp_shape s;
+    tp_tensor *p = indexed_rows("index_put_", x, index, axes, &s);
+    if (p && tp_shares_storage(x, value)) value = tp__clone(value);
+    tp_tensor *v = p && value ? fitted(x, value, &s) : NULL;
+    tp_tensor *to = v ? tp__contiguous(x) : NULL;
+    if (!to) return false;
+    const tp__blocks b = leading(x, axes);
+    const size_t row = (size_t)(b.inner * tp__size_of((tp_dtype)x->dtype));
+    const int64_t *at = tp__ptr(p);
+    for (int64_t i = 0; i < p->numel; i++)
+        memcpy((char *)tp__ptr(to) + (size_t)at[i] * row, (char *)tp__ptr(v) + (size_t)i * row,
+               row);
+    if (to != x) tp__copy(x, to);
+    tp__touch(x);
+    return true;
+}
+tp_tensor *tp_index_put_(tp_tensor *x, tp_tensor *index, tp_tensor *value) {
+    if (!x || !index || !value) return tp__error_null("index_put_"), NULL;
+    if (!tp__may_write("index_put_", x)) return NULL;
+    const int axes = indexed_axes("index_put_", x, index);
+    if (axes < 0) return NULL;
+    if (value->requires_grad && tp_grad_enabled())
+        return tp__fail(
+            TP_EGRAD,
+            "index_put_: the values require a gradient, which an in-place change would lose");
+    const tp_scope s = tp_scope_no_grad();
+    const bool ok = index_put(x, index, value, axes);
     tp_scope_end(s);
     return ok ? x : NULL;
 }

@@ -178,6 +178,30 @@ tp_tensor *tp_std_dim(tp_tensor *x, tp_dims dims, int flags) {
     return spread_of(&op_std, x, dims, flags);
 }
 
+/* ---- norm ------------------------------------------------------------------------------------ */
+
+static tp_tensor *norm_forward(tp__call *c) {
+    tp_tensor *x = c->in[0];
+    tp_tensor *squares = tp__pw(TP__PW_square, x, NULL);
+    return squares ? tp__pw(TP__PW_sqrt,
+                            tp__fold("norm", TP__RED_SUM, squares, every_axis(x), false), NULL)
+                   : NULL;
+}
+/* x / norm * g; 0 where the norm is 0, as in torch. */
+static tp_tensor *norm_backward(const tp__call *c, tp_tensor *g, int i) {
+    tp_tensor *unit = tp__pw(TP__PW_div, c->in[i], c->out);
+    tp_tensor *zero = unit ? tp__pw(TP__PW_eq, c->out, tp_num_int(0)) : NULL;
+    return zero ? tp__pw(TP__PW_mul, tp_masked_fill(unit, zero, 0), g) : NULL;
+}
+static const tp__op op_norm = {.name = "norm",
+                               .grad_fn = "NormBackward1",
+                               .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
+                               .forward = norm_forward,
+                               .backward = norm_backward};
+tp_tensor *tp_norm(tp_tensor *x) {
+    return can_average("norm", x) ? over_all(&op_norm, x, 0, "NormBackward1") : NULL;
+}
+
 /* ---- max, min -------------------------------------------------------------------------------- */
 
 static bool nothing_to_find(const char *what, const tp_tensor *x, uint32_t axes) {

@@ -28,6 +28,13 @@ tp_tensor *tp__reshaped(tp_tensor *x, const tp_shape *shape) {
     return tp__view(x, shape->ndim, shape->dim, stride, x->offset);
 }
 
+tp__blocks tp__around(const tp_tensor *x, int dim) {
+    tp__blocks b = {1, x->ndim ? x->shape[dim] : 1, 1};
+    for (int d = 0; d < x->ndim; d++)
+        if (d != dim) *(d < dim ? &b.outer : &b.inner) *= x->shape[d];
+    return b;
+}
+
 /* ---- other shapes ---------------------------------------------------------------------------- */
 
 static tp_tensor *shaped_forward(tp__call *c) {

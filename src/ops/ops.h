@@ -14,6 +14,11 @@ tp_tensor *tp__reshaped(tp_tensor *x, const tp_shape *shape);
 tp_tensor *tp__spread(tp_tensor *g, const tp_tensor *like, uint32_t axes);
 /* EDTYPE unless x is floating. */
 bool tp__need_float(const char *what, const tp_tensor *x);
+/* x's dense memory seen as [outer, size, inner] around axis dim; a 0-d tensor has one of size 1. */
+typedef struct tp__blocks {
+    int64_t outer, size, inner;
+} tp__blocks;
+tp__blocks tp__around(const tp_tensor *x, int dim);
 /* A view of x with axes a and b exchanged, unrecorded. */
 tp_tensor *tp__swapped(const tp_tensor *x, int a, int b);
 

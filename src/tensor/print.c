@@ -310,3 +310,22 @@ void tp_print(const tp_tensor *x) {
     fputc('\n', stdout);
     funlockfile(stdout);
 }
+
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+/* torch.Size([2, 3]) */
+int64_t tp_shape_repr(const tp_tensor *x, char *buf, size_t size) {
+    if (!buf) size = 0;
+    if (size) buf[0] = '\0';
+    if (!x) return tp__error_null("shape_repr"), -1;
+    char text[TP__SHAPE_TEXT];
+    return snprintf(buf, size, "torch.Size(%s)", tp__shape_text(&x->s, text));
+}
+
+void tp_print_shape(const tp_tensor *x) {
+    char text[TP__SHAPE_TEXT];
+    if (!x)
+        tp__error_null("print_shape");
+    else
+        printf("torch.Size(%s)\n", tp__shape_text(&x->s, text));
+}

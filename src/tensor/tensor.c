@@ -207,6 +207,10 @@ tp_tensor *tp_ones_like(const tp_tensor *x) {
     if (!x) return tp__error_null("ones_like"), NULL;
     return tp_ones(tp__shape(x), (tp_dtype)x->dtype);
 }
+tp_tensor *tp_full_like(const tp_tensor *x, double value) {
+    if (!x) return tp__error_null("full_like"), NULL;
+    return tp_full(tp__shape(x), value, (tp_dtype)x->dtype);
+}
 
 static void store(void *p, tp_dtype d, int64_t i, double v) {
     switch (d) {
@@ -216,6 +220,12 @@ static void store(void *p, tp_dtype d, int64_t i, double v) {
     case TP_UINT8: ((uint8_t *)p)[i] = (uint8_t)(int64_t)v; break;
     default: ((uint8_t *)p)[i] = v != 0; break;
     }
+}
+
+tp_tensor *tp_eye(int64_t n, tp_dtype dtype) {
+    tp_tensor *x = tp__new_zeros("eye", &TP_SHAPE(n, n), dtype);
+    for (int64_t i = 0; i < n && x; i++) store(x->st->data, dtype, i * (n + 1), 1);
+    return x;
 }
 
 tp_tensor *tp_arange(double start, double end, double step, tp_dtype dtype) {

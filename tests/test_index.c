@@ -1,0 +1,172 @@
+/* test_index.c -- choosing, writing, ordering and counting elements: what torch gives, and refusals. */
+#include "taper.h" /* before support.h, which wants the plain functions */
+
+#include "support.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The printed text of x is `want`. */
+static void shows(tp_tensor *x, const char *want) {
+    char text[600];
+    if (!x) fail_msg("%s: %s", want, tp_error_message());
+    assert_true(tp_repr(x, text, sizeof text) < (int64_t)sizeof text);
+    assert_string_equal(text, want);
+}
+static tp_tensor *table(void) { /* 0..5 as [3, 2] */
+    return tp_view(tp_arange(0, 6, 1, TP_INT64), TP_SHAPE(3, 2));
+}
+
+static void test_index_reads(void **state) {
+    (void)state;
+    tp_scope s = tp_scope_begin();
+    tp_tensor *x = table(), *rows = tp_gt(tp_ints(TP_SHAPE(3), 1, 0, 1), 0);
+    shows(tp_index(x, rows), "tensor([[0, 1],\n        [4, 5]])");
+    shows(tp_index(x, tp_gt(x, 2)), "tensor([3, 4, 5])");
+    shows(tp_index(x, tp_ints(TP_SHAPE(2), -1, 0)), "tensor([[4, 5],\n        [0, 1]])");
+    shows(tp_index(tp_T(x), tp_ints(TP_SHAPE(1, 2), 1, 1)),
+          "tensor([[[1, 3, 5],\n         [1, 3, 5]]])");
+    shows(tp_index(x, tp_scalar(1, TP_BOOL)),
+          "tensor([[[0, 1],\n         [2, 3],\n         [4, 5]]])");
+    shows(tp_index(x, tp_zeros(TP_SHAPE(0), TP_INT64)),
+          "tensor([], size=(0, 2), dtype=torch.int64)");
+    tp_scope_end(s);
+}
+
+static void test_index_refuses(void **state) {
+    (void)state;
+    tp_scope s = tp_scope_begin();
+    tp_tensor *x = table();
+    assert_null(tp_index(x, tp_zeros(TP_SHAPE(2), TP_BOOL)));
+    tpt_expect_error(TP_EINDEX,
+                     "index: the mask is [2], which is not how [3, 2] begins (test_index.c...");
+    assert_null(tp_index(x, tp_ints(TP_SHAPE(2), 0, 3)));
+    tpt_expect_error(TP_EINDEX,
+                     "index: index 3 at position 1 is out of range for a size of 3 (test...");
+    assert_null(tp_index(x, tp_zeros(TP_SHAPE(2), TP_FLOAT32)));
+    tpt_expect_error(TP_EDTYPE, "index: an index must be int64, not float32 (test_index.c...");
+    assert_null(tp_index(tp_sum(x), tp_ints(TP_SHAPE(1), 0)));
+    tpt_expect_error(TP_EINDEX, "index: a 0-d tensor cannot be indexed (test_index.c...");
+    tp_scope_end(s);
+}
+
+static void test_index_writes(void **state) {
+    (void)state;
+    tp_scope s = tp_scope_begin();
+    tp_tensor *x = table();
+    tp_index_put_(x, tp_gt(x, 3), 9);
+    shows(x, "tensor([[0, 1],\n        [2, 3],\n        [9, 9]])");
+    tp_index_put_(x, tp_ints(TP_SHAPE(2), 0, -1), tp_ints(TP_SHAPE(2), 7, 8));
+    shows(x, "tensor([[7, 8],\n        [2, 3],\n        [7, 8]])");
+    tp_index_put_(tp_T(x), tp_ints(TP_SHAPE(1), 0), tp_index(tp_T(x), tp_ints(TP_SHAPE(1), 1)));
+    shows(x, "tensor([[8, 8],\n        [3, 3],\n        [8, 8]])");
+    tp_index_put_(x, tp_ints(TP_SHAPE(2), 1, 1), tp_ints(TP_SHAPE(2, 1), 4, 5)); /* the last wins */
+    shows(x, "tensor([[8, 8],\n        [5, 5],\n        [8, 8]])");
+    assert_null(tp_index_put_(x, tp_ints(TP_SHAPE(1), 0), tp_floats(TP_SHAPE(2), 1, 2)));
+    tpt_expect_error(TP_EDTYPE,
+                     "index_put_: the values are float32 but the tensor is int64 (tp_to...");
+    assert_null(tp_index_put_(x, tp_ints(TP_SHAPE(1), 0), tp_ints(TP_SHAPE(3), 1, 2, 3)));
+    tpt_expect_error(TP_ESHAPE, "index_put_: cannot broadcast [1, 2] with [3]...");
+    assert_null(tp_index_put_(x, tp_ints(TP_SHAPE(1), 0), tp_ints(TP_SHAPE(2, 2), 1, 2, 3, 4)));
+    tpt_expect_error(TP_ESHAPE, "index_put_: values of shape [2, 2] do not fit into [1, 2]...");
+    tp_tensor *w = tp_requires_grad_(tp_ones(TP_SHAPE(2), TP_FLOAT32));
+    assert_null(tp_index_put_(w, tp_ints(TP_SHAPE(1), 0), 3));
+    tpt_expect_error(TP_EGRAD, "index_put_: a leaf that requires a gradient...");
+    assert_null(tp_index_put_(tp_detach(w), tp_ints(TP_SHAPE(2), 0, 1), tp_mul(w, 2)));
+    tpt_expect_error(TP_EGRAD, "index_put_: the values require a gradient...");
+    tp_scope_end(s);
+}
+
+static double twice(double v, void *user) {
+    *(int *)user += 1;
+    return 2 * v;
+}
+static double half(double v, void *user) {
+    (void)user;
+    return v / 2;
+}
+static bool is_odd(double v, void *user) {
+    (void)user;
+    return fmod(v, 2) != 0;
+}
+static void test_comprehensions(void **state) {
+    (void)state;
+    tp_scope s = tp_scope_begin();
+    int calls = 0;
+    tp_tensor *range = tp_arange(0, 10, 1, TP_INT64);
+    shows(tp_map(tp_filter(range, is_odd, NULL), twice, &calls), "tensor([ 2,  6, 10, 14, 18])");
+    assert_int_equal(calls, 5);
+    shows(tp_map(tp_floats(TP_SHAPE(1, 2), 1, 2), half, NULL), "tensor([[0.5000, 1.0000]])");
+    assert_null(tp_map(range, half, NULL));
+    tpt_expect_error(TP_EVALUE, "map: 0.5 is no int64 (tp_to float32 first) (test_index.c...");
+    assert_null(tp_map(tp_ints(TP_SHAPE(1), (INT64_C(1) << 53) + 1), half, NULL));
+    tpt_expect_error(TP_EVALUE, "map: 9007199254740993 is too large for a double...");
+    tp_tensor *w = tp_requires_grad_(tp_ones(TP_SHAPE(2), TP_FLOAT32));
+    assert_null(tp_filter(w, is_odd, NULL));
+    tpt_expect_error(TP_EGRAD,
+                     "filter: a C function has no gradient; use ops, or tp_detach the...");
+    shows(tp_filter(tp_detach(w), is_odd, NULL), "tensor([1., 1.])");
+    tp_scope_end(s);
+}
+
+static void test_order(void **state) {
+    (void)state;
+    tp_scope s = tp_scope_begin();
+    tp_tensor *x = tp_floats(TP_SHAPE(6), 2, NAN, -INFINITY, 0, -0.0f, 2), *index;
+    tp_tensor *y = tp_sort(x, 0, 0, &index);
+    shows(index, "tensor([2, 3, 4, 0, 5, 1])");
+    assert_true(isnan(tp_data_f32(y)[5]) && isinf(tp_data_f32(y)[0]));
+    shows(tp_argsort(x, 0, TP_DESCENDING), "tensor([1, 0, 5, 3, 4, 2])");
+    shows(tp_argsort(tp_T(table()), -1, TP_DESCENDING), "tensor([[2, 1, 0],\n        [2, 1, 0]])");
+    shows(tp_topk(table(), 2, 0, &index), "tensor([[4, 5],\n        [2, 3]])");
+    shows(index, "tensor([[2, 2],\n        [1, 1]])");
+    shows(tp_sort(tp_scalar(3, TP_INT64), 0, 0, &index), "tensor(3)");
+    assert_null(tp_topk(table(), 4, 0, NULL));
+    tpt_expect_error(TP_EINDEX, "topk: 4 of dim 0, which has 3 (test_index.c...");
+    tp_scope_end(s);
+}
+
+static void test_counting(void **state) {
+    (void)state;
+    tp_scope s = tp_scope_begin();
+    tp_tensor *labels = tp_ints(TP_SHAPE(5), 3, 1, 3, 0, 3), *counts;
+    shows(tp_unique(labels, &counts), "tensor([0, 1, 3])");
+    shows(counts, "tensor([1, 1, 3])");
+    assert_int_equal(tp_numel(tp_unique(tp_floats(TP_SHAPE(3), NAN, 1, NAN), NULL)), 3);
+    shows(tp_bincount(labels, 6), "tensor([1, 1, 0, 3, 0, 0])");
+    shows(tp_one_hot(tp_ints(TP_SHAPE(2), 2, 0), 3), "tensor([[0, 0, 1],\n        [1, 0, 0]])");
+    shows(tp_cumsum(tp_gt(labels, 0), 0), "tensor([1, 2, 3, 3, 4])");
+    assert_null(tp_one_hot(labels, 3));
+    tpt_expect_error(TP_EINDEX,
+                     "one_hot: 3 at position 0 is not below the number of classes (t...");
+    assert_null(tp_bincount(tp_ints(TP_SHAPE(1), -2), 0));
+    tpt_expect_error(TP_EINDEX, "bincount: -2 at position 0 is negative (test_index.c...");
+    tp_scope_end(s);
+}
+
+static void test_the_rest(void **state) {
+    (void)state;
+    tp_scope s = tp_scope_begin();
+    char text[40];
+    shows(tp_flip(table(), TP_DIMS(0, 1)), "tensor([[5, 4],\n        [3, 2],\n        [1, 0]])");
+    shows(tp_eye(2, TP_BOOL), "tensor([[ True, False],\n        [False,  True]])");
+    shows(tp_full_like(table(), 7), "tensor([[7, 7],\n        [7, 7],\n        [7, 7]])");
+    shows(tp_norm(tp_floats(TP_SHAPE(2, 1), 3, 4)), "tensor(5.)");
+    tp_tensor *zero = tp_requires_grad_(tp_zeros(TP_SHAPE(2), TP_FLOAT32));
+    tpt_ok(tp_backward(tp_norm(zero)));
+    shows(tp_grad(zero), "tensor([0., 0.])");
+    assert_int_equal(tp_shape_repr(table(), text, sizeof text), 18);
+    assert_string_equal(text, "torch.Size([3, 2])");
+    tp_shape_repr(tp_scalar(1, TP_BOOL), text, sizeof text);
+    assert_string_equal(text, "torch.Size([])");
+    tp_scope_end(s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TPT(test_index_reads),    TPT(test_index_refuses), TPT(test_index_writes),
+        TPT(test_comprehensions), TPT(test_order),         TPT(test_counting),
+        TPT(test_the_rest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
