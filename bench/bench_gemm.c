@@ -1,7 +1,8 @@
 /* bench_gemm.c -- matrix products beside the multiply-add peak, OpenBLAS, oneDNN and libxsmm.
  *
- * The shapes are those of training: layers of 30 and 500 on images of 784 pixels, forward and backward,
- * and one large square. Peers are opened at run time; one that is not installed is absent. */
+ * The shapes are those of training: layers of 30 and 500 on images of 784 pixels, forward and
+ * backward, and one large square. Peers are opened at run time; one that is not installed is
+ * absent. */
 #define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 
@@ -16,19 +17,19 @@
 
 #include "kernels/kernels.h"
 
-/* ---- peers ------------------------------------------------------------------------------------------- */
+/* ---- peers ----------------------------------------------------------------------------------- */
 
 enum { CBLAS_ROW_MAJOR = 101, CBLAS_NO_TRANS = 111, CBLAS_TRANS = 112 };
 static struct {
-    void (*sgemm)(int order, int ta, int tb, int M, int N, int K, float alpha, const float *a, int lda, const float *b,
-                  int ldb, float beta, float *c, int ldc);
-    void (*sgemv)(int order, int t, int M, int N, float alpha, const float *a, int lda, const float *x, int incx,
-                  float beta, float *y, int incy);
+    void (*sgemm)(int order, int ta, int tb, int M, int N, int K, float alpha, const float *a,
+                  int lda, const float *b, int ldb, float beta, float *c, int ldc);
+    void (*sgemv)(int order, int t, int M, int N, float alpha, const float *a, int lda,
+                  const float *x, int incx, float beta, float *y, int incy);
     void (*set_threads)(int n);
 } openblas;
 static struct {
-    int (*sgemm)(char ta, char tb, int64_t M, int64_t N, int64_t K, float alpha, const float *a, int64_t lda,
-                 const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+    int (*sgemm)(char ta, char tb, int64_t M, int64_t N, int64_t K, float alpha, const float *a,
+                 int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
     void (*set_threads)(int n); /* of OpenMP */
 } onednn;
 
@@ -48,8 +49,8 @@ static void open_peers(void) {
     for (int i = 0; i < 2 && !dnn; i++) dnn = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     find(dnn, "dnnl_sgemm", &onednn.sgemm);
     find(dlopen("libgomp.so.1", RTLD_NOW | RTLD_LOCAL), "omp_set_num_threads", &onednn.set_threads);
-    printf("\npeers of gemm: OpenBLAS %s, oneDNN %s, libxsmm %s\n", openblas.sgemm ? "found" : "absent",
-           onednn.sgemm ? "found" : "absent",
+    printf("\npeers of gemm: OpenBLAS %s, oneDNN %s, libxsmm %s\n",
+           openblas.sgemm ? "found" : "absent", onednn.sgemm ? "found" : "absent",
 #ifdef BENCH_LIBXSMM
            LIBXSMM_VERSION
 #else
@@ -64,7 +65,7 @@ static void set_threads(int n) {
     if (onednn.set_threads) onednn.set_threads(n);
 }
 
-/* ---- a product, for each contender --------------------------------------------------------------------- */
+/* ---- a product, for each contender ----------------------------------------------------------- */
 
 typedef struct product {
     tp__gemm g;
@@ -86,18 +87,20 @@ static void run_openblas(void *ctx) {
     const tp__gemm *g = &p->g;
     if (g->N == 1) {
         const int rows = (int)(p->ta ? g->K : g->M), columns = (int)(p->ta ? g->M : g->K);
-        openblas.sgemv(CBLAS_ROW_MAJOR, p->ta ? CBLAS_TRANS : CBLAS_NO_TRANS, rows, columns, 1, g->a, p->lda, g->b, 1, 0,
-                       g->c, 1);
+        openblas.sgemv(CBLAS_ROW_MAJOR, p->ta ? CBLAS_TRANS : CBLAS_NO_TRANS, rows, columns, 1,
+                       g->a, p->lda, g->b, 1, 0, g->c, 1);
         return;
     }
-    openblas.sgemm(CBLAS_ROW_MAJOR, p->ta ? CBLAS_TRANS : CBLAS_NO_TRANS, p->tb ? CBLAS_TRANS : CBLAS_NO_TRANS,
-                   (int)g->M, (int)g->N, (int)g->K, 1, g->a, p->lda, g->b, p->ldb, 0, g->c, (int)g->N);
+    openblas.sgemm(CBLAS_ROW_MAJOR, p->ta ? CBLAS_TRANS : CBLAS_NO_TRANS,
+                   p->tb ? CBLAS_TRANS : CBLAS_NO_TRANS, (int)g->M, (int)g->N, (int)g->K, 1, g->a,
+                   p->lda, g->b, p->ldb, 0, g->c, (int)g->N);
 }
 
 static void run_onednn(void *ctx) {
     const product *p = ctx;
     const tp__gemm *g = &p->g;
-    onednn.sgemm(p->ta ? 'T' : 'N', p->tb ? 'T' : 'N', g->M, g->N, g->K, 1, g->a, p->lda, g->b, p->ldb, 0, g->c, g->N);
+    onednn.sgemm(p->ta ? 'T' : 'N', p->tb ? 'T' : 'N', g->M, g->N, g->K, 1, g->a, p->lda, g->b,
+                 p->ldb, 0, g->c, g->N);
 }
 
 #ifdef BENCH_LIBXSMM
@@ -128,10 +131,19 @@ static product make_product(int64_t M, int64_t N, int64_t K, const char *how) {
     p.lda = (int)(p.ta ? M : K);
     p.ldb = (int)(p.tb ? K : N);
     p.g = (tp__gemm){
-        .dtype = TP_FLOAT32, .M = M, .N = N, .K = K, .batch = 1,
-        .a = filled(M * K, 7), .a_row = p.ta ? 1 : K, .a_col = p.ta ? M : 1,
-        .b = filled(K * N, 11), .b_row = p.tb ? 1 : N, .b_col = p.tb ? K : 1,
-        .c = filled(M * N, 1), .c_row = N,
+        .dtype = TP_FLOAT32,
+        .M = M,
+        .N = N,
+        .K = K,
+        .batch = 1,
+        .a = filled(M * K, 7),
+        .a_row = p.ta ? 1 : K,
+        .a_col = p.ta ? M : 1,
+        .b = filled(K * N, 11),
+        .b_row = p.tb ? 1 : N,
+        .b_col = p.tb ? K : 1,
+        .c = filled(M * N, 1),
+        .c_row = N,
     };
     p.workspace = filled((int64_t)tp__gemm_workspace(&p.g) / 4 + 16, 1);
 #ifdef BENCH_LIBXSMM
@@ -155,14 +167,19 @@ static void add_peers(bench_row *row, product *p) {
 #endif
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void one_thread_row(int64_t M, int64_t N, int64_t K, const char *how, double of_peak) {
     set_threads(1);
     product p = make_product(M, N, K, how);
-    bench_row row = {.group = "gemm", .threads = 1, .unit = "GFLOP/s", .work = 2e-9 * (double)M * (double)N * (double)K,
-                     .of_limit = of_peak, .of_peer = 0.97};
-    snprintf(row.name, sizeof row.name, "%lldx%lldx%lld %s", (long long)M, (long long)N, (long long)K, how);
+    bench_row row = {.group = "gemm",
+                     .threads = 1,
+                     .unit = "GFLOP/s",
+                     .work = 2e-9 * (double)M * (double)N * (double)K,
+                     .of_limit = of_peak,
+                     .of_peer = 0.97};
+    snprintf(row.name, sizeof row.name, "%lldx%lldx%lld %s", (long long)M, (long long)N,
+             (long long)K, how);
     bench_add(&row, BENCH_OURS, "taper", run_taper, &p);
     bench_add(&row, BENCH_LIMIT, "peak", bench_peak, NULL);
     row.contender[1].work = bench_peak_flop() * 1e-9;
@@ -182,9 +199,14 @@ static void all_threads_row(int64_t M, int64_t N, int64_t K, const char *how) {
     if (bench_threads() < 2) return;
     set_threads(bench_threads());
     product p = make_product(M, N, K, how);
-    bench_row row = {.group = "gemm", .threads = bench_threads(), .unit = "GFLOP/s",
-                     .work = 2e-9 * (double)M * (double)N * (double)K, .of_limit = 0.9 * bench_threads(), .of_peer = 0.97};
-    snprintf(row.name, sizeof row.name, "%lldx%lldx%lld %s", (long long)M, (long long)N, (long long)K, how);
+    bench_row row = {.group = "gemm",
+                     .threads = bench_threads(),
+                     .unit = "GFLOP/s",
+                     .work = 2e-9 * (double)M * (double)N * (double)K,
+                     .of_limit = 0.9 * bench_threads(),
+                     .of_peer = 0.97};
+    snprintf(row.name, sizeof row.name, "%lldx%lldx%lld %s", (long long)M, (long long)N,
+             (long long)K, how);
     bench_add(&row, BENCH_OURS, "taper", run_taper, &p);
     bench_add(&row, BENCH_LIMIT, "1 thread", run_alone, &p);
     add_peers(&row, &p);
@@ -197,7 +219,11 @@ static void vector_row(int64_t M, int64_t K, const char *how) {
     set_threads(1);
     product p = make_product(M, 1, K, how);
     bench_traffic t = {.x = p.g.a, .n = M * K};
-    bench_row row = {.group = "gemm", .threads = 1, .unit = "GB/s", .work = 4e-9 * (double)(M * K), .of_limit = 0.85,
+    bench_row row = {.group = "gemm",
+                     .threads = 1,
+                     .unit = "GB/s",
+                     .work = 4e-9 * (double)(M * K),
+                     .of_limit = 0.85,
                      .of_peer = 0.97};
     snprintf(row.name, sizeof row.name, "%lldx1x%lld %s", (long long)M, (long long)K, how);
     bench_add(&row, BENCH_OURS, "taper", run_taper, &p);
@@ -210,8 +236,14 @@ static void vector_row(int64_t M, int64_t K, const char *how) {
 static void small_row(int64_t M, int64_t N, int64_t K, const char *how) {
     set_threads(1);
     product p = make_product(M, N, K, how);
-    bench_row row = {.group = "gemm", .threads = 1, .unit = "ns", .per_call = true, .work = 1e9, .of_peer = 0.97};
-    snprintf(row.name, sizeof row.name, "%lldx%lldx%lld %s", (long long)M, (long long)N, (long long)K, how);
+    bench_row row = {.group = "gemm",
+                     .threads = 1,
+                     .unit = "ns",
+                     .per_call = true,
+                     .work = 1e9,
+                     .of_peer = 0.97};
+    snprintf(row.name, sizeof row.name, "%lldx%lldx%lld %s", (long long)M, (long long)N,
+             (long long)K, how);
     bench_add(&row, BENCH_OURS, "taper", run_taper, &p);
     add_peers(&row, &p);
     bench_run(&row);
@@ -224,11 +256,15 @@ void bench_gemm(void) {
     static const struct {
         int64_t M, N, K;
         double of_peak;
-    } shape[] = {{64, 30, 784, 0.85}, {256, 30, 784, 0.85}, {784, 30, 256, 0.85}, {128, 512, 784, 0.9},
+    } shape[] = {{64, 30, 784, 0.85},
+                 {256, 30, 784, 0.85},
+                 {784, 30, 256, 0.85},
+                 {128, 512, 784, 0.9},
                  {1024, 1024, 1024, 0.88}};
     open_peers();
     for (int s = 0; s < TP__COUNT(shape); s++)
-        for (int h = 0; h < 3; h++) one_thread_row(shape[s].M, shape[s].N, shape[s].K, how[h], shape[s].of_peak);
+        for (int h = 0; h < 3; h++)
+            one_thread_row(shape[s].M, shape[s].N, shape[s].K, how[h], shape[s].of_peak);
     vector_row(12396, 784, "NN");
     vector_row(784, 12396, "TN");
     vector_row(784, 256, "TN");

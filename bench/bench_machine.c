@@ -1,7 +1,7 @@
-/* bench_machine.c -- what the processor can do: the limits that every other row is compared with.
+/* bench_machine.c -- what the processor can do: the limits that other rows are compared with.
  *
- * Each is the shortest loop that keeps one resource busy: multiply-adds that depend on nothing, vectors
- * loaded and added, and jobs for the pool that contain no work. */
+ * Each is the shortest loop that keeps one resource busy: multiply-adds that depend on nothing,
+ * vectors loaded and added, and jobs for the pool that contain no work. */
 #define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 
@@ -14,24 +14,24 @@
 
 #include "base/base.h"
 
-/* ---- arithmetic ------------------------------------------------------------------------------------ */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 enum { PEAK_LOOPS = 20000, CHAINS = 12, PEAK_TILES = 8 };
 static float sink; /* so that nothing is optimised away; its value is never looked at */
 
-#define DEFINE_PEAK(name, isa, V, ALL, FMA)                                                         \
-    __attribute__((target(isa))) static float name(float seed) {                                    \
-        const V x = ALL(seed), y = ALL(seed + 0.25f);                                               \
-        V a = x, b = y, c = x, d = y, e = x, f = y, g = x, h = y, i = x, j = y, k = x, l = y;       \
-        for (int n = 0; n < PEAK_LOOPS; n++) {                                                      \
-            a = FMA(a, x, y), b = FMA(b, x, y), c = FMA(c, x, y), d = FMA(d, x, y);                 \
-            e = FMA(e, x, y), f = FMA(f, x, y), g = FMA(g, x, y), h = FMA(h, x, y);                 \
-            i = FMA(i, x, y), j = FMA(j, x, y), k = FMA(k, x, y), l = FMA(l, x, y);                 \
-            __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d), "+x"(e), "+x"(f));            \
-            __asm__ volatile("" : "+x"(g), "+x"(h), "+x"(i), "+x"(j), "+x"(k), "+x"(l));            \
-        }                                                                                           \
-        const V s = ((a + b) + (c + d)) + ((e + f) + (g + h)) + ((i + j) + (k + l));                \
-        return s[0];                                                                                \
+#define DEFINE_PEAK(name, isa, V, ALL, FMA)                                                   \
+    __attribute__((target(isa))) static float name(float seed) {                              \
+        const V x = ALL(seed), y = ALL(seed + 0.25f);                                         \
+        V a = x, b = y, c = x, d = y, e = x, f = y, g = x, h = y, i = x, j = y, k = x, l = y; \
+        for (int n = 0; n < PEAK_LOOPS; n++) {                                                \
+            a = FMA(a, x, y), b = FMA(b, x, y), c = FMA(c, x, y), d = FMA(d, x, y);           \
+            e = FMA(e, x, y), f = FMA(f, x, y), g = FMA(g, x, y), h = FMA(h, x, y);           \
+            i = FMA(i, x, y), j = FMA(j, x, y), k = FMA(k, x, y), l = FMA(l, x, y);           \
+            __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d), "+x"(e), "+x"(f));      \
+            __asm__ volatile("" : "+x"(g), "+x"(h), "+x"(i), "+x"(j), "+x"(k), "+x"(l));      \
+        }                                                                                     \
+        const V s = ((a + b) + (c + d)) + ((e + f) + (g + h)) + ((i + j) + (k + l));          \
+        return s[0];                                                                          \
     }
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 DEFINE_PEAK(peak_base, "sse2", __m128, _mm_set1_ps, MULTIPLY_ADD)
@@ -62,28 +62,29 @@ void bench_peak_all(void *unused) {
     tp__parallel(PEAK_TILES * bench_threads(), peak_tile, unused);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 typedef float wide __attribute__((vector_size(64), aligned(4), may_alias));
 
-#define DEFINE_READ(name, isa)                                                                      \
-    __attribute__((target(isa))) static float name(const float *x, int64_t n) {                     \
-        wide a = {0}, b = a, c = a, d = a;                                                          \
-        for (; n >= 64; n -= 64, x += 64) {                                                         \
-            a += *(const wide *)x;                                                                  \
-            b += *(const wide *)(x + 16);                                                           \
-            c += *(const wide *)(x + 32);                                                           \
-            d += *(const wide *)(x + 48);                                                           \
-        }                                                                                           \
-        a = (a + b) + (c + d);                                                                      \
-        return a[0];                                                                                \
+#define DEFINE_READ(name, isa)                                                  \
+    __attribute__((target(isa))) static float name(const float *x, int64_t n) { \
+        wide a = {0}, b = a, c = a, d = a;                                      \
+        for (; n >= 64; n -= 64, x += 64) {                                     \
+            a += *(const wide *)x;                                              \
+            b += *(const wide *)(x + 16);                                       \
+            c += *(const wide *)(x + 32);                                       \
+            d += *(const wide *)(x + 48);                                       \
+        }                                                                       \
+        a = (a + b) + (c + d);                                                  \
+        return a[0];                                                            \
     }
 DEFINE_READ(read_base, "sse2")
 DEFINE_READ(read_v3, "avx2")
 DEFINE_READ(read_v4, "avx512f")
 
 void bench_read(void *traffic) {
-    static float (*const read[TP__ISA_COUNT])(const float *, int64_t) = {read_base, read_v3, read_v4};
+    static float (*const read[TP__ISA_COUNT])(const float *, int64_t) = {read_base, read_v3,
+                                                                         read_v4};
     const bench_traffic *t = traffic;
     sink = read[tp__cpu_isa()](t->x, t->n);
 }
@@ -93,7 +94,7 @@ void bench_copy(void *traffic) {
     memcpy(t->y, t->x, (size_t)t->n * sizeof *t->y);
 }
 
-/* ---- the pool ------------------------------------------------------------------------------------------ */
+/* ---- the pool -------------------------------------------------------------------------------- */
 
 static void empty_tile(void *unused, int64_t tile) {
     (void)unused, (void)tile;
@@ -151,8 +152,12 @@ static double wake_up(bool asleep) {
 
 static void bench_pool(void) {
     const int n = bench_threads();
-    bench_row job = {.group = "machine", .name = "job of one empty tile a thread", .threads = n, .unit = "ns",
-                     .per_call = true, .work = 1e9};
+    bench_row job = {.group = "machine",
+                     .name = "job of one empty tile a thread",
+                     .threads = n,
+                     .unit = "ns",
+                     .per_call = true,
+                     .work = 1e9};
     bench_add(&job, BENCH_OURS, "taper", empty_job, NULL);
     bench_run(&job);
     if (n < 2) return;
@@ -165,7 +170,10 @@ static void bench_pool(void) {
 
 void bench_machine(void) {
     if (!bench_wants("machine")) return;
-    bench_row peak = {.group = "machine", .name = "float32 multiply-add peak", .threads = 1, .unit = "GFLOP/s",
+    bench_row peak = {.group = "machine",
+                      .name = "float32 multiply-add peak",
+                      .threads = 1,
+                      .unit = "GFLOP/s",
                       .work = bench_peak_flop() * 1e-9};
     bench_add(&peak, BENCH_OURS, "peak", bench_peak, NULL);
     bench_run(&peak);
@@ -175,13 +183,21 @@ void bench_machine(void) {
     if (peak.threads > 1) bench_run(&peak);
 
     const int64_t n = 16 << 20; /* 64 MiB each */
-    bench_traffic t = {.n = n, .x = aligned_alloc(64, (size_t)n * 4), .y = aligned_alloc(64, (size_t)n * 4)};
+    bench_traffic t = {
+        .n = n, .x = aligned_alloc(64, (size_t)n * 4), .y = aligned_alloc(64, (size_t)n * 4)};
     if (!t.x || !t.y) return;
     memset((float *)t.x, 0, (size_t)n * 4);
-    bench_row read = {.group = "machine", .name = "read 64 MiB", .threads = 1, .unit = "GB/s", .work = (double)n * 4e-9};
+    bench_row read = {.group = "machine",
+                      .name = "read 64 MiB",
+                      .threads = 1,
+                      .unit = "GB/s",
+                      .work = (double)n * 4e-9};
     bench_add(&read, BENCH_OURS, "read", bench_read, &t);
     bench_run(&read);
-    bench_row copy = {.group = "machine", .name = "copy 64 MiB (read + write)", .threads = 1, .unit = "GB/s",
+    bench_row copy = {.group = "machine",
+                      .name = "copy 64 MiB (read + write)",
+                      .threads = 1,
+                      .unit = "GB/s",
                       .work = (double)n * 8e-9};
     bench_add(&copy, BENCH_OURS, "memcpy", bench_copy, &t);
     bench_run(&copy);

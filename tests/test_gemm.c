@@ -1,5 +1,6 @@
-/* Tests of matrix multiply: every output against a sum in higher precision, and bit for bit against the
- * rules that gemm.c states, at all ISA levels, for any strides and any number of threads. */
+/* Tests of matrix multiply: every output against a sum in higher precision, and bit for bit
+ * against the rules that gemm.c states, at all ISA levels, for any strides and any number of
+ * threads. */
 #define _POSIX_C_SOURCE 200809L
 #include "support.h"
 
@@ -10,7 +11,7 @@
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
 
-/* ---- random products ---------------------------------------------------------------------------- */
+/* ---- random products ------------------------------------------------------------------------- */
 
 static uint64_t seed = 1;
 static uint64_t draw(void) {
@@ -42,8 +43,10 @@ static double get(const matrix *x, int64_t z, int64_t i, int64_t j) {
     return x->dtype == TP_FLOAT32 ? (double)((float *)x->block)[at] : ((double *)x->block)[at];
 }
 static void put_at(matrix *x, int64_t at, double v) {
-    if (x->dtype == TP_FLOAT32) ((float *)x->block)[at] = (float)v;
-    else ((double *)x->block)[at] = v;
+    if (x->dtype == TP_FLOAT32)
+        ((float *)x->block)[at] = (float)v;
+    else
+        ((double *)x->block)[at] = v;
 }
 static void put(matrix *x, int64_t z, int64_t i, int64_t j, double v) {
     put_at(x, x->offset + z * x->step + i * x->row + j * x->col, v);
@@ -87,7 +90,8 @@ typedef struct product {
     bool has_bias, relu, accumulate;
 } product;
 
-static product make_product(tp_dtype dtype, int64_t M, int64_t N, int64_t K, int64_t batch, layout a, layout b) {
+static product make_product(tp_dtype dtype, int64_t M, int64_t N, int64_t K, int64_t batch,
+                            layout a, layout b) {
     product p = {.dtype = dtype, .M = M, .N = N, .K = K, .batch = batch};
     p.a = make(dtype, batch, M, K, a, draw_to(4));
     p.b = make(dtype, batch, K, N, b, draw_to(4));
@@ -109,10 +113,22 @@ static char *run(const product *p) {
     c.block = malloc(bytes ? bytes : 1);
     memcpy(c.block, p->c.block, bytes);
     const tp__gemm g = {
-        .dtype = p->dtype, .M = p->M, .N = p->N, .K = p->K, .batch = p->batch,
-        .a = start(&p->a), .a_row = p->a.row, .a_col = p->a.col, .a_batch = p->a.step,
-        .b = start(&p->b), .b_row = p->b.row, .b_col = p->b.col, .b_batch = p->b.step,
-        .c = start(&c), .c_row = c.row, .c_batch = c.step,
+        .dtype = p->dtype,
+        .M = p->M,
+        .N = p->N,
+        .K = p->K,
+        .batch = p->batch,
+        .a = start(&p->a),
+        .a_row = p->a.row,
+        .a_col = p->a.col,
+        .a_batch = p->a.step,
+        .b = start(&p->b),
+        .b_row = p->b.row,
+        .b_col = p->b.col,
+        .b_batch = p->b.step,
+        .c = start(&c),
+        .c_row = c.row,
+        .c_batch = c.step,
         .bias = p->has_bias ? start(&p->bias) : NULL,
         .act = p->relu ? TP__ACT_RELU : TP__ACT_NONE,
         .accumulate = p->accumulate,
@@ -137,7 +153,7 @@ static matrix result_of(const product *p, char *block) {
     return c;
 }
 
-/* ---- what an output is ---------------------------------------------------------------------------- */
+/* ---- what an output is ----------------------------------------------------------------------- */
 
 /* By the rules of gemm.c, rounding as at the ISA level in use. */
 static float multiply_add_f32(float a, float b, float c) {
@@ -151,47 +167,50 @@ static double multiply_add_f64(double a, double b, double c) {
     return ab + c;
 }
 
-#define DEFINE_RULES(T, SUF)                                                                        \
-    static T chain_##SUF(const product *p, int64_t z, int64_t i, int64_t j, int64_t k, int64_t to, T s) { \
-        for (; k < to; k++)                                                                         \
-            s = multiply_add_##SUF((T)get(&p->a, z, i, k), (T)get(&p->b, z, k, j), s);              \
-        return s;                                                                                   \
-    }                                                                                               \
-    static T tree_##SUF(T *t, int64_t n) { /* neighbours, then neighbouring pairs */                \
-        for (int64_t step = 1; step < n; step *= 2)                                                 \
-            for (int64_t i = 0; i + step < n; i += 2 * step) t[i] += t[i + step];                   \
-        return t[0];                                                                                \
-    }                                                                                               \
-    static T lanes_##SUF(const product *p, int64_t z, int64_t i, int64_t j, int64_t from, int64_t to) { \
-        T t[16] = {0};                                                                              \
-        for (int64_t k = from; k < to; k++) {                                                       \
-            const int64_t l = (k - from) % 16;                                                      \
-            t[l] = multiply_add_##SUF((T)get(&p->a, z, i, k), (T)get(&p->b, z, k, j), t[l]);        \
-        }                                                                                           \
-        for (int h = 8; h > 0; h /= 2)                                                              \
-            for (int l = 0; l < h; l++) t[l] += t[l + h];                                           \
-        return t[0] + 0;                                                                            \
-    }                                                                                               \
-    static T output_##SUF(const product *p, int64_t z, int64_t i, int64_t j) {                      \
-        const bool vector = p->M == 1 || p->N == 1, split = p->K >= 4096 && p->M * p->N <= 65536;   \
-        const T c = p->accumulate ? (T)get(&p->c, z, i, j) : 0;                                     \
-        T s;                                                                                        \
-        if (split) {                                                                                \
-            T part[16];                                                                             \
-            const int64_t most = p->K / 1024 < 16 ? p->K / 1024 : 16;                               \
-            const int64_t length = ((p->K + most - 1) / most + 15) / 16 * 16;                       \
-            int64_t n = 0;                                                                          \
-            for (int64_t k = 0; k < p->K; k += length) {                                            \
-                const int64_t to = k + length < p->K ? k + length : p->K;                           \
-                part[n++] = vector ? lanes_##SUF(p, z, i, j, k, to) : chain_##SUF(p, z, i, j, k, to, 0); \
-            }                                                                                       \
-            s = tree_##SUF(part, n);                                                                \
-        } else {                                                                                    \
-            s = vector ? lanes_##SUF(p, z, i, j, 0, p->K) : chain_##SUF(p, z, i, j, 0, p->K, c);    \
-        }                                                                                           \
-        if (p->accumulate && (split || vector)) s = c + s;                                          \
-        if (p->has_bias) s += (T)get(&p->bias, 0, 0, j);                                            \
-        return p->relu && s <= 0 ? 0 : s;                                                           \
+#define DEFINE_RULES(T, SUF)                                                                       \
+    static T chain_##SUF(const product *p, int64_t z, int64_t i, int64_t j, int64_t k, int64_t to, \
+                         T s) {                                                                    \
+        for (; k < to; k++)                                                                        \
+            s = multiply_add_##SUF((T)get(&p->a, z, i, k), (T)get(&p->b, z, k, j), s);             \
+        return s;                                                                                  \
+    }                                                                                              \
+    static T tree_##SUF(T *t, int64_t n) { /* neighbours, then neighbouring pairs */               \
+        for (int64_t step = 1; step < n; step *= 2)                                                \
+            for (int64_t i = 0; i + step < n; i += 2 * step) t[i] += t[i + step];                  \
+        return t[0];                                                                               \
+    }                                                                                              \
+    static T lanes_##SUF(const product *p, int64_t z, int64_t i, int64_t j, int64_t from,          \
+                         int64_t to) {                                                             \
+        T t[16] = {0};                                                                             \
+        for (int64_t k = from; k < to; k++) {                                                      \
+            const int64_t l = (k - from) % 16;                                                     \
+            t[l] = multiply_add_##SUF((T)get(&p->a, z, i, k), (T)get(&p->b, z, k, j), t[l]);       \
+        }                                                                                          \
+        for (int h = 8; h > 0; h /= 2)                                                             \
+            for (int l = 0; l < h; l++) t[l] += t[l + h];                                          \
+        return t[0] + 0;                                                                           \
+    }                                                                                              \
+    static T output_##SUF(const product *p, int64_t z, int64_t i, int64_t j) {                     \
+        const bool vector = p->M == 1 || p->N == 1, split = p->K >= 4096 && p->M * p->N <= 65536;  \
+        const T c = p->accumulate ? (T)get(&p->c, z, i, j) : 0;                                    \
+        T s;                                                                                       \
+        if (split) {                                                                               \
+            T part[16];                                                                            \
+            const int64_t most = p->K / 1024 < 16 ? p->K / 1024 : 16;                              \
+            const int64_t length = ((p->K + most - 1) / most + 15) / 16 * 16;                      \
+            int64_t n = 0;                                                                         \
+            for (int64_t k = 0; k < p->K; k += length) {                                           \
+                const int64_t to = k + length < p->K ? k + length : p->K;                          \
+                part[n++] =                                                                        \
+                    vector ? lanes_##SUF(p, z, i, j, k, to) : chain_##SUF(p, z, i, j, k, to, 0);   \
+            }                                                                                      \
+            s = tree_##SUF(part, n);                                                               \
+        } else {                                                                                   \
+            s = vector ? lanes_##SUF(p, z, i, j, 0, p->K) : chain_##SUF(p, z, i, j, 0, p->K, c);   \
+        }                                                                                          \
+        if (p->accumulate && (split || vector)) s = c + s;                                         \
+        if (p->has_bias) s += (T)get(&p->bias, 0, 0, j);                                           \
+        return p->relu && s <= 0 ? 0 : s;                                                          \
     }
 DEFINE_RULES(float, f32)
 DEFINE_RULES(double, f64)
@@ -205,12 +224,15 @@ static void check_rules(const product *p, char *block) {
     for (int64_t z = 0; z < p->batch; z++)
         for (int64_t i = 0; i < p->M; i++)
             for (int64_t j = 0; j < p->N; j++) {
-                const double want = p->dtype == TP_FLOAT32 ? (double)output_f32(p, z, i, j) : output_f64(p, z, i, j);
+                const double want = p->dtype == TP_FLOAT32 ? (double)output_f32(p, z, i, j)
+                                                           : output_f64(p, z, i, j);
                 const double got = get(&c, z, i, j);
                 if (same_number(got, want)) continue;
-                fail_msg("%s %s %lldx%lldx%lld, matrix %lld, (%lld, %lld): %.17g, by the rule %.17g",
-                         tp__isa_name(tp__kernels_isa()), tp_dtype_name(p->dtype), (long long)p->M, (long long)p->N,
-                         (long long)p->K, (long long)z, (long long)i, (long long)j, got, want);
+                fail_msg(
+                    "%s %s %lldx%lldx%lld, matrix %lld, (%lld, %lld): %.17g, by the rule %.17g",
+                    tp__isa_name(tp__kernels_isa()), tp_dtype_name(p->dtype), (long long)p->M,
+                    (long long)p->N, (long long)p->K, (long long)z, (long long)i, (long long)j, got,
+                    want);
             }
 }
 
@@ -250,7 +272,7 @@ static void check_result(const product *p) {
     free(got);
 }
 
-/* ---- tests ---------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static int64_t draw_size(void) {
     static const int64_t special[] = {1, 2, 7, 8, 13, 14, 15, 16, 17, 30, 31, 32, 33, 48, 64, 65};
@@ -267,8 +289,8 @@ static void random_products_follow_the_rules(void **state) {
     for (int round = 0; round < 700; round++) {
         const tp_dtype dtype = round % 3 == 2 ? TP_FLOAT64 : TP_FLOAT32;
         const int64_t batch = draw_to(4) ? 1 : 1 + draw_to(4);
-        product p = make_product(dtype, draw_size(), draw_size(), draw_size(), batch, (layout)draw_to(LAYOUTS),
-                                 (layout)draw_to(LAYOUTS));
+        product p = make_product(dtype, draw_size(), draw_size(), draw_size(), batch,
+                                 (layout)draw_to(LAYOUTS), (layout)draw_to(LAYOUTS));
         p.has_bias = draw_to(3) == 0;
         p.relu = draw_to(3) == 0;
         p.accumulate = draw_to(3) == 0;
@@ -280,14 +302,15 @@ static void random_products_follow_the_rules(void **state) {
 /* Large enough for several tiles and blocks of K, and for every kind of packing. */
 static void large_products_follow_the_rules(void **state) {
     (void)state;
-    static const int64_t size[][3] = {{300, 150, 260}, {129, 257, 300}, {70, 30, 1100}, {257, 33, 520}, {40, 520, 70},
-                                      {600, 9, 77}, {5, 300, 700}, {1100, 1, 200}, {1, 1100, 200}};
-    static const layout how[][2] = {{ROWS, ROWS}, {ROWS, COLUMNS}, {COLUMNS, ROWS}, {COLUMNS, COLUMNS},
-                                    {SCATTERED, SCATTERED}};
+    static const int64_t size[][3] = {{300, 150, 260}, {129, 257, 300}, {70, 30, 1100},
+                                      {257, 33, 520},  {40, 520, 70},   {600, 9, 77},
+                                      {5, 300, 700},   {1100, 1, 200},  {1, 1100, 200}};
+    static const layout how[][2] = {
+        {ROWS, ROWS}, {ROWS, COLUMNS}, {COLUMNS, ROWS}, {COLUMNS, COLUMNS}, {SCATTERED, SCATTERED}};
     for (int s = 0; s < TP__COUNT(size); s++)
         for (int h = 0; h < TP__COUNT(how); h++) {
-            product p = make_product(h % 2 ? TP_FLOAT32 : TP_FLOAT64, size[s][0], size[s][1], size[s][2], 1, how[h][0],
-                                     how[h][1]);
+            product p = make_product(h % 2 ? TP_FLOAT32 : TP_FLOAT64, size[s][0], size[s][1],
+                                     size[s][2], 1, how[h][0], how[h][1]);
             p.accumulate = h == 2;
             p.has_bias = p.relu = h == 1;
             char *got = run(&p);
@@ -299,12 +322,13 @@ static void large_products_follow_the_rules(void **state) {
 
 static void a_long_k_is_cut_by_shape_alone(void **state) {
     (void)state;
-    static const int64_t size[][3] = {{5, 6, 4095}, {5, 6, 4096}, {3, 30, 12396}, {9, 1, 12396}, {1, 9, 5000},
-                                      {1, 1, 40000}, {2, 2, 70001}};
+    static const int64_t size[][3] = {{5, 6, 4095}, {5, 6, 4096},  {3, 30, 12396}, {9, 1, 12396},
+                                      {1, 9, 5000}, {1, 1, 40000}, {2, 2, 70001}};
     for (int s = 0; s < TP__COUNT(size); s++)
         for (int h = 0; h < 4; h++) {
-            product p = make_product(h % 2 ? TP_FLOAT32 : TP_FLOAT64, size[s][0], size[s][1], size[s][2], 1 + h / 3,
-                                     h & 1 ? COLUMNS : ROWS, h & 2 ? COLUMNS : ROWS);
+            product p =
+                make_product(h % 2 ? TP_FLOAT32 : TP_FLOAT64, size[s][0], size[s][1], size[s][2],
+                             1 + h / 3, h & 1 ? COLUMNS : ROWS, h & 2 ? COLUMNS : ROWS);
             p.accumulate = h >= 2;
             p.has_bias = h == 1;
             p.relu = h == 3;
@@ -318,13 +342,15 @@ static void expect_same(const product *p, char *got, char *want) {
     const matrix x = result_of(p, got), y = result_of(p, want);
     for (int64_t z = 0; z < p->batch; z++)
         for (int64_t i = 0; i < p->M; i++)
-            for (int64_t j = 0; j < p->N; j++) assert_true(same_number(get(&x, z, i, j), get(&y, z, i, j)));
+            for (int64_t j = 0; j < p->N; j++)
+                assert_true(same_number(get(&x, z, i, j), get(&y, z, i, j)));
 }
 
 static void transposes_change_no_bit(void **state) {
     (void)state;
-    static const int64_t size[][3] = {{4, 4, 4},    {64, 30, 784}, {30, 64, 300}, {257, 130, 300}, {33, 1, 333},
-                                      {1, 57, 400}, {1, 1, 99},    {20, 1, 5000}, {3, 7, 9000},    {200, 200, 17}};
+    static const int64_t size[][3] = {{4, 4, 4},    {64, 30, 784}, {30, 64, 300}, {257, 130, 300},
+                                      {33, 1, 333}, {1, 57, 400},  {1, 1, 99},    {20, 1, 5000},
+                                      {3, 7, 9000}, {200, 200, 17}};
     for (int s = 0; s < TP__COUNT(size); s++) {
         product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], 1, ROWS, ROWS);
         char *want = run(&p);
@@ -345,12 +371,14 @@ static void transposes_change_no_bit(void **state) {
 
 static void threads_change_no_bit(void **state) {
     (void)state;
-    static const int64_t size[][4] = {{300, 200, 400, 1}, {784, 30, 256, 1}, {64, 30, 784, 3},  {30, 40, 12396, 1},
-                                      {2000, 1, 784, 1},  {784, 1, 12396, 1}, {1, 784, 3000, 2}, {20, 20, 20, 200}};
+    static const int64_t size[][4] = {{300, 200, 400, 1}, {784, 30, 256, 1}, {64, 30, 784, 3},
+                                      {30, 40, 12396, 1}, {2000, 1, 784, 1}, {784, 1, 12396, 1},
+                                      {1, 784, 3000, 2},  {20, 20, 20, 200}};
     static const int threads[] = {1, 2, 3, 5, 8};
     for (int s = 0; s < TP__COUNT(size); s++)
         for (int t = 0; t < 2; t++) {
-            product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], size[s][3], t ? COLUMNS : ROWS, ROWS);
+            product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], size[s][3],
+                                     t ? COLUMNS : ROWS, ROWS);
             tpt_ok(tp_set_num_threads(1));
             char *want = run(&p);
             for (int n = 1; n < TP__COUNT(threads); n++) {
@@ -369,8 +397,9 @@ static void v3_and_v4_agree(void **state) {
     (void)state;
     if (tp__cpu_isa() < TP__ISA_V4) skip();
     for (int round = 0; round < 60; round++) {
-        product p = make_product(round % 2 ? TP_FLOAT32 : TP_FLOAT64, 1 + draw_to(300), 1 + draw_to(150),
-                                 1 + draw_to(700), 1, (layout)draw_to(3), (layout)draw_to(3));
+        product p =
+            make_product(round % 2 ? TP_FLOAT32 : TP_FLOAT64, 1 + draw_to(300), 1 + draw_to(150),
+                         1 + draw_to(700), 1, (layout)draw_to(3), (layout)draw_to(3));
         assert_true(tp__kernels_use(TP__ISA_V3));
         char *v3 = run(&p);
         assert_true(tp__kernels_use(TP__ISA_V4));
@@ -393,7 +422,8 @@ static void check_one_odd_element(const product *p) {
         char *got = run(&q);
         const matrix c = result_of(p, got);
         for (int64_t r = 0; r < p->M; r++)
-            for (int64_t j = 0; j < p->N; j++) assert_int_equal(isfinite(get(&c, 0, r, j)) != 0, r != i);
+            for (int64_t j = 0; j < p->N; j++)
+                assert_int_equal(isfinite(get(&c, 0, r, j)) != 0, r != i);
         check_rules(&q, got);
         free(got);
         put(&q.a, 0, i, k, was);
@@ -402,11 +432,12 @@ static void check_one_odd_element(const product *p) {
 
 static void nan_and_infinity_go_through(void **state) {
     (void)state;
-    static const int64_t size[][3] = {{4, 4, 4}, {30, 30, 50}, {15, 17, 33}, {64, 30, 784}, {40, 1, 100}, {1, 40, 100}};
+    static const int64_t size[][3] = {{4, 4, 4},     {30, 30, 50}, {15, 17, 33},
+                                      {64, 30, 784}, {40, 1, 100}, {1, 40, 100}};
     for (int s = 0; s < TP__COUNT(size); s++)
         for (int h = 0; h < 4; h++) {
-            product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], 1, h & 1 ? COLUMNS : ROWS,
-                                     h & 2 ? COLUMNS : ROWS);
+            product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], 1,
+                                     h & 1 ? COLUMNS : ROWS, h & 2 ? COLUMNS : ROWS);
             for_each_level(check_one_odd_element, &p);
             free_product(&p);
         }
@@ -444,14 +475,16 @@ static void empty_sizes(void **state) {
                                       {5, 0, 5, 1},  {5, 5, 5, 0}, {0, 0, 0, 0},  {300, 20, 0, 1}};
     for (int s = 0; s < TP__COUNT(size); s++)
         for (int h = 0; h < 8; h++) {
-            product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], size[s][3], ROWS, ROWS);
+            product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], size[s][3],
+                                     ROWS, ROWS);
             p.has_bias = h & 1;
             p.relu = h & 2;
             p.accumulate = h & 4;
             for_each_level(check_empty, &p);
             free_product(&p);
         }
-    const tp__gemm nothing = {.dtype = TP_FLOAT32, .M = 5, .N = 5, .batch = 1, .c_row = 5, .c = (float[25]){1}};
+    const tp__gemm nothing = {
+        .dtype = TP_FLOAT32, .M = 5, .N = 5, .batch = 1, .c_row = 5, .c = (float[25]){1}};
     tp__gemm_run(&nothing, NULL); /* K = 0: a and b may be NULL */
     for (int i = 0; i < 25; i++) assert_true(((float *)nothing.c)[i] == 0);
 }
@@ -463,8 +496,19 @@ static void whole_numbers_wrap(void **state) {
     uint8_t ua[M * K], ub[K * N], uc[M * N];
     for (int i = 0; i < M * K; i++) ua[i] = (uint8_t)(a[i] = (int64_t)draw());
     for (int i = 0; i < K * N; i++) ub[i] = (uint8_t)(b[i] = (int64_t)draw());
-    const tp__gemm g = {.dtype = TP_INT64, .M = M, .N = N, .K = K, .batch = 1, .a = a, .a_row = 1, .a_col = M,
-                        .b = b, .b_row = N, .b_col = 1, .c = c, .c_row = N};
+    const tp__gemm g = {.dtype = TP_INT64,
+                        .M = M,
+                        .N = N,
+                        .K = K,
+                        .batch = 1,
+                        .a = a,
+                        .a_row = 1,
+                        .a_col = M,
+                        .b = b,
+                        .b_row = N,
+                        .b_col = 1,
+                        .c = c,
+                        .c_row = N};
     assert_int_equal(tp__gemm_workspace(&g), 0);
     tp__gemm_run(&g, NULL);
     tp__gemm u = g;

@@ -27,7 +27,7 @@ static void sleep_ms(int ms) {
     nanosleep(&t, NULL);
 }
 
-/* ---- jobs --------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 enum { MOST_TILES = 5000 };
 typedef struct counts {
@@ -178,7 +178,7 @@ static void idle_workers_sleep(void **state) {
     tpt_ok(tp_set_num_threads(0));
 }
 
-/* ---- processes ---------------------------------------------------------------------------------- */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 static int child_status(pid_t pid) {
     int status = -1;
@@ -308,7 +308,7 @@ static void numbers_of_threads_are_checked(void **state) {
     assert_true(tp_get_num_threads() >= 1);
 }
 
-/* ---- quotas ------------------------------------------------------------------------------------- */
+/* ---- quotas ---------------------------------------------------------------------------------- */
 
 static void put(const char *dir, const char *name, const char *text) {
     char path[4200];
@@ -367,7 +367,7 @@ static void quotas_of_version_1(void **state) {
     assert_true(tp__cpu_count() >= 1);
 }
 
-/* ---- plain threads and locks -------------------------------------------------------------------- */
+/* ---- plain threads and locks ----------------------------------------------------------------- */
 
 typedef struct mailbox {
     tp__mutex *lock;

@@ -1,21 +1,22 @@
 /* gemm.c -- matrix multiply: which way a product takes, and the joining of sums over a long K.
  *
- * One rule makes all cuts harmless: each output is one chain of fused multiply-adds in k order, kept in
- * a register or continued from memory, so neither strides, packing, tiles nor threads can change a bit.
- * Two exceptions depend on the shape alone. A long K over few outputs is cut into chunks whose sums are
- * joined in a fixed tree: neighbours, then neighbouring pairs. Matrix-vector (M = 1 or N = 1) adds
- * k = l mod 16 in lane l, then lanes l and l + 8, l + 4, l + 2, l + 1. Base rounds each product first. */
+ * One rule makes all cuts harmless: each output is one chain of fused multiply-adds in k order,
+ * kept in a register or continued from memory, so neither strides, packing, tiles nor threads
+ * can change a bit. Two exceptions depend on the shape alone. A long K over few outputs is cut
+ * into chunks whose sums are joined in a fixed tree: neighbours, then neighbouring pairs.
+ * Matrix-vector (M = 1 or N = 1) adds k = l mod 16 in lane l, then lanes l and l + 8, l + 4,
+ * l + 2, l + 1. Base rounds each product first. */
 #include "kernels/isa.h"
 
 enum {
-    LONG_K = 4096,       /* K of a product that may be cut into chunks ... */
-    CHUNK_K = 1024,      /* ... of at least this ... */
+    LONG_K = 4096,  /* K of a product that may be cut into chunks ... */
+    CHUNK_K = 1024, /* ... of at least this ... */
     MOST_CHUNKS = 16,
     FEW_OUTPUTS = 65536, /* ... if it has no more outputs than this */
     JOINED = 4096        /* outputs of a tile that joins chunks */
 };
 
-/* ---- chunks of a long K ------------------------------------------------------------------------- */
+/* ---- chunks of a long K ---------------------------------------------------------------------- */
 
 tp__split tp__gemm_split(const tp__gemm *g) {
     if (g->K < LONG_K || g->M * g->N > FEW_OUTPUTS) return (tp__split){1, g->K};
@@ -32,23 +33,23 @@ typedef struct joining {
 } joining;
 
 /* One row of c from its chunks, and what is done to a finished sum. */
-#define DEFINE_JOIN_ROW(T, name)                                                                    \
-    static void name(const tp__gemm *g, T *sums, int64_t chunks, T *restrict c) {                   \
-        const int64_t N = g->N, apart = g->M * N;                                                   \
-        for (int64_t step = 1; step < chunks; step *= 2)                                            \
-            for (int64_t i = 0; i + step < chunks; i += 2 * step) {                                 \
-                T *restrict to = sums + i * apart;                                                  \
-                const T *restrict from = sums + (i + step) * apart;                                 \
-                for (int64_t j = 0; j < N; j++) to[j] += from[j];                                   \
-            }                                                                                       \
-        const T *bias = g->bias;                                                                    \
-        for (int64_t j = 0; j < N; j++) {                                                           \
-            T t = sums[j];                                                                          \
-            if (g->accumulate) t = c[j] + t;                                                        \
-            if (bias) t += bias[j];                                                                 \
-            if (g->act == TP__ACT_RELU && t <= 0) t = 0;                                            \
-            c[j] = t;                                                                               \
-        }                                                                                           \
+#define DEFINE_JOIN_ROW(T, name)                                                  \
+    static void name(const tp__gemm *g, T *sums, int64_t chunks, T *restrict c) { \
+        const int64_t N = g->N, apart = g->M * N;                                 \
+        for (int64_t step = 1; step < chunks; step *= 2)                          \
+            for (int64_t i = 0; i + step < chunks; i += 2 * step) {               \
+                T *restrict to = sums + i * apart;                                \
+                const T *restrict from = sums + (i + step) * apart;               \
+                for (int64_t j = 0; j < N; j++) to[j] += from[j];                 \
+            }                                                                     \
+        const T *bias = g->bias;                                                  \
+        for (int64_t j = 0; j < N; j++) {                                         \
+            T t = sums[j];                                                        \
+            if (g->accumulate) t = c[j] + t;                                      \
+            if (bias) t += bias[j];                                               \
+            if (g->act == TP__ACT_RELU && t <= 0) t = 0;                          \
+            c[j] = t;                                                             \
+        }                                                                         \
     }
 DEFINE_JOIN_ROW(float, join_row_f32)
 DEFINE_JOIN_ROW(double, join_row_f64)
@@ -59,8 +60,10 @@ static void join_tile(void *ctx, int64_t tile) {
     const int64_t z = tile / j->tiles, from = tile % j->tiles * j->rows;
     for (int64_t i = from; i < tp__least(g->M, from + j->rows); i++) {
         const int64_t sum = z * j->n * g->M * g->N + i * g->N, c = z * g->c_batch + i * g->c_row;
-        if (g->dtype == TP_FLOAT32) join_row_f32(g, (float *)j->sums + sum, j->n, (float *)g->c + c);
-        else join_row_f64(g, (double *)j->sums + sum, j->n, (double *)g->c + c);
+        if (g->dtype == TP_FLOAT32)
+            join_row_f32(g, (float *)j->sums + sum, j->n, (float *)g->c + c);
+        else
+            join_row_f64(g, (double *)j->sums + sum, j->n, (double *)g->c + c);
     }
 }
 
@@ -70,28 +73,30 @@ void tp__gemm_join(const tp__gemm *g, void *sums, int64_t chunks) {
     tp__parallel(g->batch * j.tiles, join_tile, &j);
 }
 
-/* ---- whole numbers ------------------------------------------------------------------------------- */
+/* ---- whole numbers --------------------------------------------------------------------------- */
 
-#define DEFINE_WHOLE_ROW(T, name)                                                                   \
-    static void name(const tp__gemm *g, int64_t z, int64_t i) {                                     \
-        const T *a = (const T *)g->a + z * g->a_batch + i * g->a_row;                               \
-        const T *b = (const T *)g->b + z * g->b_batch;                                              \
-        T *c = (T *)g->c + z * g->c_batch + i * g->c_row;                                           \
-        for (int64_t j = 0; j < g->N; j++) c[j] = 0;                                                \
-        for (int64_t k = 0; k < g->K; k++)                                                          \
-            for (int64_t j = 0; j < g->N; j++)                                                      \
-                c[j] = (T)(c[j] + a[k * g->a_col] * b[k * g->b_row + j * g->b_col]);                \
+#define DEFINE_WHOLE_ROW(T, name)                                                    \
+    static void name(const tp__gemm *g, int64_t z, int64_t i) {                      \
+        const T *a = (const T *)g->a + z * g->a_batch + i * g->a_row;                \
+        const T *b = (const T *)g->b + z * g->b_batch;                               \
+        T *c = (T *)g->c + z * g->c_batch + i * g->c_row;                            \
+        for (int64_t j = 0; j < g->N; j++) c[j] = 0;                                 \
+        for (int64_t k = 0; k < g->K; k++)                                           \
+            for (int64_t j = 0; j < g->N; j++)                                       \
+                c[j] = (T)(c[j] + a[k * g->a_col] * b[k * g->b_row + j * g->b_col]); \
     }
 DEFINE_WHOLE_ROW(uint64_t, whole_row_i64)
 DEFINE_WHOLE_ROW(uint8_t, whole_row_u8)
 
 static void whole_row(void *ctx, int64_t row) {
     const tp__gemm *g = ctx;
-    if (g->dtype == TP_INT64) whole_row_i64(g, row / g->M, row % g->M);
-    else whole_row_u8(g, row / g->M, row % g->M);
+    if (g->dtype == TP_INT64)
+        whole_row_i64(g, row / g->M, row % g->M);
+    else
+        whole_row_u8(g, row / g->M, row % g->M);
 }
 
-/* ---- the ways ------------------------------------------------------------------------------------- */
+/* ---- the ways -------------------------------------------------------------------------------- */
 
 static bool is_float(const tp__gemm *g) {
     return g->dtype == TP_FLOAT32 || g->dtype == TP_FLOAT64;
@@ -113,9 +118,12 @@ void tp__gemm_run(const tp__gemm *g, void *workspace) {
         return;
     }
     if (g->K < 1) { /* nothing is read, so addresses do not matter */
-        plain.K = plain.a_row = plain.a_col = plain.b_row = plain.b_col = plain.a_batch = plain.b_batch = 0;
+        plain.K = plain.a_row = plain.a_col = plain.b_row = plain.b_col = plain.a_batch =
+            plain.b_batch = 0;
         plain.a = plain.b = &plain;
     }
-    if (g->M == 1 || g->N == 1) tp__gemv_run(&plain, workspace);
-    else tp__gemm_run_tiles(&plain, workspace);
+    if (g->M == 1 || g->N == 1)
+        tp__gemv_run(&plain, workspace);
+    else
+        tp__gemm_run_tiles(&plain, workspace);
 }

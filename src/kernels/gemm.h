@@ -1,14 +1,20 @@
-/* gemm.h -- between gemm.c, gemm_tiles.c and gemv.c, which cut a product, and gemm.inc, which computes
- * a corner of it with the vectors of one ISA level. There strides are in bytes, counts in elements. */
+/* gemm.h -- between gemm.c, gemm_tiles.c and gemv.c, which cut a product, and gemm.inc, which
+ * computes a corner of it with the vectors of one ISA level. There strides are in bytes, counts
+ * in elements. */
 #ifndef TAPER_SRC_GEMM_H
 #define TAPER_SRC_GEMM_H
 #include "kernels/kernels.h"
 
 enum { TP__MICRO_ROWS = 14, TP__MICRO_VECTORS = 2, TP__DOT_LANES = 16 };
 
-/* How rows of the left operand lie: neighbours in memory, with a long way to the next k (A transposed, in
- * place) or a short one (packed), or apart, each with its own k consecutive. */
-typedef enum tp__rows_lie { TP__ROWS_NEAR, TP__ROWS_PACKED, TP__ROWS_APART, TP__ROWS_LIE_COUNT } tp__rows_lie;
+/* How rows of the left operand lie: neighbours in memory, with a long way to the next k (A
+ * transposed, in place) or a short one (packed), or apart, each with its own k consecutive. */
+typedef enum tp__rows_lie {
+    TP__ROWS_NEAR,
+    TP__ROWS_PACKED,
+    TP__ROWS_APART,
+    TP__ROWS_LIE_COUNT
+} tp__rows_lie;
 
 /* c = a b for a few rows by a few vectors of columns, the chain of each output in registers. */
 typedef struct tp__micro {
@@ -29,7 +35,8 @@ typedef struct tp__micro {
     bool relu;
 } tp__micro;
 typedef void (*tp__micro_fn)(const tp__micro *m);
-typedef tp__micro_fn tp__micro_table[TP__MICRO_ROWS][TP__MICRO_VECTORS]; /* [rows - 1][vectors - 1] */
+/* [rows - 1][vectors - 1] */
+typedef tp__micro_fn tp__micro_table[TP__MICRO_ROWS][TP__MICRO_VECTORS];
 
 typedef struct tp__gemm_kernels {
     int width; /* elements of a vector */
@@ -37,23 +44,24 @@ typedef struct tp__gemm_kernels {
     tp__micro_table plain[TP__ROWS_LIE_COUNT], keeping[TP__ROWS_LIE_COUNT];
 
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
-    void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step, int64_t K, int64_t n);
-    /* c[j][i] = relu(from[i][j] + bias[i]), both optional; rows of c (elements `c_row` apart) and of the
-     * block (`step` apart, whole vectors, overwritten). */
-    void (*turn)(void *c, int64_t c_row, void *from, int64_t step, int64_t rows, int64_t columns, const void *bias,
-                 bool relu);
+    void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step,
+                 int64_t K, int64_t n);
+    /* c[j][i] = relu(from[i][j] + bias[i]), both optional; rows of c (elements `c_row` apart)
+     * and of the block (`step` apart, whole vectors, overwritten). */
+    void (*turn)(void *c, int64_t c_row, void *from, int64_t step, int64_t rows, int64_t columns,
+                 const void *bias, bool relu);
 
     /* Matrix-vector in TP__DOT_LANES lanes (the rule is in gemm.c), x dense:
      * dots: y[i] = tree of the lanes of row i, rows `row` apart, k consecutive; y dense.
-     * lanes: sum[l][j] += over k = l mod lanes of m[k][j] x[k], rows of m `row` apart, j consecutive,
-     *        sum rows `n` long; K a multiple of lanes except at the end of the row.
+     * lanes: sum[l][j] += over k = l mod lanes of m[k][j] x[k], rows of m `row` apart, j
+     * consecutive, sum rows `n` long; K a multiple of lanes except at the end of the row.
      * join: y[j] = tree over l of sum[l][j]. */
     void (*dots)(void *y, const void *m, int64_t row, const void *x, int64_t rows, int64_t K);
     void (*lanes)(void *sum, const void *m, int64_t row, const void *x, int64_t n, int64_t K);
     void (*join)(void *y, const void *sum, int64_t n);
 } tp__gemm_kernels;
 
-/* ---- between gemm.c, gemm_tiles.c and gemv.c ----------------------------------------------------- */
+/* ---- between gemm.c, gemm_tiles.c and gemv.c ------------------------------------------------- */
 
 /* Chunks that K is cut into, by the shape alone; n = 1: it is not. */
 typedef struct tp__split {

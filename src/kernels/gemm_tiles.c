@@ -1,35 +1,37 @@
-/* gemm_tiles.c -- matrix times matrix: how a product is cut into tiles, and what is packed for them.
+/* gemm_tiles.c -- matrix times matrix: how a product is cut into tiles, and what is packed.
  *
- * Rows are cut into panels of one micro-kernel's height, columns into panels of its width; a tile, which
- * one thread computes, is some of each, and goes along its columns and k block by block. A is read where
- * it lies if its rows or its columns are dense and it is not read often, B if its rows are dense: then
- * the first panel of rows packs the block for the others on its way. What cannot be read so is packed
- * before the tiles start, once for all of them. The next block of B is fetched while this one is used. */
+ * Rows are cut into panels of one micro-kernel's height, columns into panels of its width; a
+ * tile, which one thread computes, is some of each, and goes along its columns and k block by
+ * block. A is read where it lies if its rows or its columns are dense and it is not read often,
+ * B if its rows are dense: then the first panel of rows packs the block for the others on its
+ * way. What cannot be read so is packed before the tiles start, once for all of them. The next
+ * block of B is fetched while this one is used. */
 #include "kernels/isa.h"
 #include <string.h>
 
 enum {
-    TILE_ROWS = 256,            /* of A, for one block of K and the next: the second-level cache ... */
-    BLOCK_BYTES = 512,          /* of a row of c in a block: ... has room for all of c's block as well */
-    B_BYTES = 32 * 1024,        /* a panel of B in a block: the first-level cache */
-    KEPT_BYTES = 128 * 1024,    /* a panel of B at most */
-    CONFLICT = 2048,            /* bytes from row to row of B with which it would not stay there */
-    NEAR_K = 128,               /* of a block where A's columns are read in place: lines of the first level */
-    OFTEN = 2,                  /* B is packed beforehand if more tiles than this would pack it on the way */
-    SOON = 3,                   /* how long before it is used B is fetched, in times of fetching it */
-    NARROW = 384,               /* bytes of c's row up to which they are */
-    LEAST_K = 256, PACKED = 16 << 20, /* K and bytes of what is packed at a time */
-    A_PADDED = 16,              /* rows of a packed panel of A */
-    TILE_WORK = 1 << 19,        /* multiply-adds that are worth a tile of their own: 5 us */
-    PACK_WORK = 1 << 14,        /* elements that are worth a tile of packing */
-    SMALL = 1 << 15,            /* multiply-adds of a product that is not worth a plan */
-    SMALL_BYTES = 8 * 1024,     /* of its packed B */
+    TILE_ROWS = 256,     /* of A, for one block of K and the next: the second-level cache ... */
+    BLOCK_BYTES = 512,   /* of a row of c in a block: ... has room for all of c's block as well */
+    B_BYTES = 32 * 1024, /* a panel of B in a block: the first-level cache */
+    KEPT_BYTES = 128 * 1024, /* a panel of B at most */
+    CONFLICT = 2048,         /* bytes from row to row of B with which it would not stay there */
+    NEAR_K = 128,  /* of a block where A's columns are read in place: lines of the first level */
+    OFTEN = 2,     /* B is packed beforehand if more tiles than this would pack it on the way */
+    SOON = 3,      /* how long before it is used B is fetched, in times of fetching it */
+    NARROW = 384,  /* bytes of c's row up to which they are */
+    LEAST_K = 256, /* of what is packed at a time ... */
+    PACKED = 16 << 20,      /* ... and bytes of it */
+    A_PADDED = 16,          /* rows of a packed panel of A */
+    TILE_WORK = 1 << 19,    /* multiply-adds that are worth a tile of their own: 5 us */
+    PACK_WORK = 1 << 14,    /* elements that are worth a tile of packing */
+    SMALL = 1 << 15,        /* multiply-adds of a product that is not worth a plan */
+    SMALL_BYTES = 8 * 1024, /* of its packed B */
     LINE = 64
 };
 
 /* Products of one shape, counting chunks of K, and how they are cut. Strides in bytes. */
 typedef struct plan {
-    tp__gemm g;                      /* of c, or of its transpose, which is then `turned` */
+    tp__gemm g; /* of c, or of its transpose, which is then `turned` */
     bool turned;
     const tp__gemm_kernels *kernels;
     int64_t size;
@@ -38,14 +40,14 @@ typedef struct plan {
     int64_t a_row, a_col, b_row, b_col, c_row;
     tp__rows_lie lie;
     bool pack_a, pack_b;
-    int64_t panel;                   /* columns of a panel */
-    int64_t down, across;            /* panels of rows and of columns in a product */
-    int64_t high, higher;            /* rows of a panel; how many panels have one more */
-    int64_t tile_down, tile_across;  /* panels in a tile ... */
-    int64_t block_across;            /* ... and in a block of its columns */
+    int64_t panel;                  /* columns of a panel */
+    int64_t down, across;           /* panels of rows and of columns in a product */
+    int64_t high, higher;           /* rows of a panel; how many panels have one more */
+    int64_t tile_down, tile_across; /* panels in a tile ... */
+    int64_t block_across;           /* ... and in a block of its columns */
     int64_t tiles_down, tiles_across;
-    int64_t each;                    /* products that a tile computes, if one is small */
-    int64_t group, packed_k;         /* products and K that are packed at a time */
+    int64_t each;            /* products that a tile computes, if one is small */
+    int64_t group, packed_k; /* products and K that are packed at a time */
     char *sums, *packed;
 } plan;
 
@@ -56,7 +58,7 @@ typedef struct phase {
     int64_t pack_each; /* panels of a tile of packing */
 } phase;
 
-/* ---- rows and panels ---------------------------------------------------------------------------- */
+/* ---- rows and panels ------------------------------------------------------------------------- */
 
 /* First row of panel i: panels are as equal as can be, the higher ones first. */
 static int64_t row_of_panel(const plan *p, int64_t i) {
@@ -74,8 +76,10 @@ static const char *b_of(const plan *p, int64_t product) {
 }
 static char *c_of(const plan *p, int64_t product, int64_t row, int64_t column) {
     const bool whole = p->split.n == 1;
-    char *c = whole ? (char *)p->g.c + product * p->g.c_batch * p->size : p->sums + product * p->g.M * p->g.N * p->size;
-    return p->turned ? c + column * p->c_row + row * p->size : c + row * p->c_row + column * p->size;
+    char *c = whole ? (char *)p->g.c + product * p->g.c_batch * p->size
+                    : p->sums + product * p->g.M * p->g.N * p->size;
+    return p->turned ? c + column * p->c_row + row * p->size
+                     : c + row * p->c_row + column * p->size;
 }
 static int64_t k_of(const plan *p, int64_t product) {
     return tp__least(p->split.length, p->g.K - product % p->split.n * p->split.length);
@@ -88,7 +92,8 @@ static int64_t packed_bytes(const plan *p) {
 }
 static char *packed_a(const phase *f, int64_t product, int64_t panel) {
     const plan *p = f->p;
-    return p->packed + (product - f->first) * packed_bytes(p) + panel * A_PADDED * p->packed_k * p->size;
+    return p->packed + (product - f->first) * packed_bytes(p) +
+           panel * A_PADDED * p->packed_k * p->size;
 }
 static char *packed_b(const phase *f, int64_t product, int64_t panel) {
     const plan *p = f->p;
@@ -108,14 +113,16 @@ static void pack_panel(const phase *f, int64_t product, int64_t panel) {
     }
     const int64_t j = (panel - in_a) * p->panel, columns = tp__least(p->panel, p->g.N - j);
     const char *from = b_of(p, product) + j * p->b_col + f->k * p->b_row;
-    p->kernels->pack(packed_b(f, product, panel - in_a), p->panel, from, p->b_row, p->b_col, K, columns);
+    p->kernels->pack(packed_b(f, product, panel - in_a), p->panel, from, p->b_row, p->b_col, K,
+                     columns);
 }
 
 static void pack_tile(void *ctx, int64_t tile) {
     const phase *f = ctx;
     const int64_t panels = (f->p->pack_a ? f->p->down : 0) + (f->p->pack_b ? f->p->across : 0);
     const int64_t end = tp__least(f->products * panels, (tile + 1) * f->pack_each);
-    for (int64_t i = tile * f->pack_each; i < end; i++) pack_panel(f, f->first + i / panels, i % panels);
+    for (int64_t i = tile * f->pack_each; i < end; i++)
+        pack_panel(f, f->first + i / panels, i % panels);
 }
 
 static void pack_all(phase *f) {
@@ -125,14 +132,14 @@ static void pack_all(phase *f) {
     tp__parallel(tp__parts(panels, f->pack_each), pack_tile, f);
 }
 
-/* ---- a tile --------------------------------------------------------------------------------------- */
+/* ---- a tile ---------------------------------------------------------------------------------- */
 
 /* Panels [i, i_end) of rows and [j, j_end) of columns of one product. */
 typedef struct tile {
     const phase *f;
     int64_t product, i, i_end, j, j_end;
     char *kept;   /* a panel of B, packed on the way; NULL: all of B was packed before */
-    char *turned; /* rows of a block of c's transpose, BLOCK_BYTES each; NULL: c is written in place */
+    char *turned; /* rows of a block of c's transpose, BLOCK_BYTES each; NULL: c is in place */
 } tile;
 
 /* Panels [j, j_end) of the tile's columns, for k in [k, k + K). */
@@ -153,21 +160,23 @@ static rows_of_b find_b(const tile *t, int64_t k, int64_t j) {
     return (rows_of_b){b_of(p, t->product) + k * p->b_row + j * p->panel * p->b_col, p->b_row};
 }
 
-/* What the call for a panel of rows fetches, `left` panels before the last: of the rows of B that come
- * next, one line's breadth. That is left to the last calls, so that it is still there when it is wanted,
- * but not to the very last ones. */
-static rows_of_b fetch_soon(const tile *t, const rows_of_b *next, int64_t left, const void *nothing) {
+/* What the call for a panel of rows fetches, `left` panels before the last: of the rows of B
+ * that come next, one line's breadth. That is left to the last calls, so that it is still there
+ * when it is wanted, but not to the very last ones. */
+static rows_of_b fetch_soon(const tile *t, const rows_of_b *next, int64_t left,
+                            const void *nothing) {
     const int64_t lines = tp__most(1, t->f->p->panel * t->f->p->size / LINE);
     const int64_t line = tp__least(SOON * lines, t->i_end - t->i) - left;
     if (!next->at || line < 0 || line >= lines) return (rows_of_b){nothing, 0};
     return (rows_of_b){next->at + line * LINE, next->step};
 }
 
-/* Is this panel of B better packed by the first rows for the others? Not if its lines are whole, and
- * lie so that they do not drive each other out of the first-level cache. */
+/* Is this panel of B better packed by the first rows for the others? Not if its lines are whole,
+ * and lie so that they do not drive each other out of the first-level cache. */
 static bool is_worth_keeping(const tile *t, const rows_of_b *b, int64_t last) {
     if (t->i_end - t->i == 1) return false;
-    return last < t->f->p->kernels->width || ((uintptr_t)b->at | (uintptr_t)b->step) % LINE || b->step % CONFLICT == 0;
+    return last < t->f->p->kernels->width || ((uintptr_t)b->at | (uintptr_t)b->step) % LINE ||
+           b->step % CONFLICT == 0;
 }
 
 static bool ends_c(const plan *p, const block *b) {
@@ -179,7 +188,10 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
     const plan *p = t->f->p;
     const tp__gemm *g = &p->g;
     const rows_of_b here = find_b(t, b->k, j);
-    tp__micro m = {.K = b->K, .b = here.at, .b_step = here.step, .go_on = b->k > 0 || (p->split.n == 1 && g->accumulate)};
+    tp__micro m = {.K = b->K,
+                   .b = here.at,
+                   .b_step = here.step,
+                   .go_on = b->k > 0 || (p->split.n == 1 && g->accumulate)};
     m.a_step = p->pack_a ? A_PADDED * p->size : p->lie == TP__ROWS_APART ? p->a_row : p->a_col;
     m.c_step = t->turned ? BLOCK_BYTES : p->c_row;
     m.last = (int)((tp__least(p->panel, g->N - j * p->panel) - 1) % p->kernels->width) + 1;
@@ -189,8 +201,8 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
     return m;
 }
 
-/* Panel j of columns against all rows of the tile; then those of `next` come. A last vector that is not
- * full must be read by a keeping kernel if it has not been packed. */
+/* Panel j of columns against all rows of the tile; then those of `next` come. A last vector that
+ * is not full must be read by a keeping kernel if it has not been packed. */
 static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b *next) {
     const plan *p = t->f->p;
     const int vectors = p->g.N - j * p->panel > p->kernels->width ? 2 : 1;
@@ -229,14 +241,16 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
 static void run_block(const tile *t, const block *b, const block *next) {
     for (int64_t j = b->j; j < b->j_end; j++) {
         rows_of_b soon = {0};
-        if (j + 1 < b->j_end) soon = find_b(t, b->k, j + 1);
-        else if (next->j < next->j_end) soon = find_b(t, next->k, next->j);
+        if (j + 1 < b->j_end)
+            soon = find_b(t, b->k, j + 1);
+        else if (next->j < next->j_end)
+            soon = find_b(t, next->k, next->j);
         run_panel(t, b, j, &soon);
     }
 }
 
-/* K of a block: a panel of B stays in the first-level cache, or what is read of A in place. If there is
- * but one panel, what is saved on c is worth more. */
+/* K of a block: a panel of B stays in the first-level cache, or what is read of A in place. If
+ * there is but one panel, what is saved on c is worth more. */
 static int64_t block_k(const plan *p, int64_t K) {
     const int64_t bytes = p->across == 1 ? KEPT_BYTES : B_BYTES;
     const int64_t most = p->lie == TP__ROWS_NEAR ? NEAR_K : bytes / (p->panel * p->size);
@@ -254,26 +268,30 @@ static block block_after(const tile *t, const block *b, int64_t size, int64_t en
 /* Into the block that is to be turned, if chains go on from c, and from there to c. */
 static void begin_turned(const tile *t, const block *b) {
     const plan *p = t->f->p;
-    const int64_t row = row_of_panel(p, t->i), rows = row_of_panel(p, t->i_end) - row, column = b->j * p->panel;
+    const int64_t row = row_of_panel(p, t->i), rows = row_of_panel(p, t->i_end) - row,
+                  column = b->j * p->panel;
     const int64_t columns = tp__least(b->j_end * p->panel, p->g.N) - column;
     if (b->k == 0 && !(p->split.n == 1 && p->g.accumulate)) return;
-    p->kernels->pack(t->turned, BLOCK_BYTES / p->size, c_of(p, t->product, row, column), p->size, p->c_row, rows, columns);
+    p->kernels->pack(t->turned, BLOCK_BYTES / p->size, c_of(p, t->product, row, column), p->size,
+                     p->c_row, rows, columns);
 }
 static void end_turned(const tile *t, const block *b) {
     const plan *p = t->f->p;
-    const int64_t row = row_of_panel(p, t->i), rows = row_of_panel(p, t->i_end) - row, column = b->j * p->panel;
+    const int64_t row = row_of_panel(p, t->i), rows = row_of_panel(p, t->i_end) - row,
+                  column = b->j * p->panel;
     const int64_t columns = tp__least(b->j_end * p->panel, p->g.N) - column;
     const bool ends = ends_c(p, b);
     const char *bias = ends && p->g.bias ? (const char *)p->g.bias + row * p->size : NULL;
-    p->kernels->turn(c_of(p, t->product, row, column), p->c_row / p->size, t->turned, BLOCK_BYTES / p->size, rows, columns,
-                     bias, ends && p->g.act == TP__ACT_RELU);
+    p->kernels->turn(c_of(p, t->product, row, column), p->c_row / p->size, t->turned,
+                     BLOCK_BYTES / p->size, rows, columns, bias, ends && p->g.act == TP__ACT_RELU);
 }
 
 static void run_blocks(const tile *t) {
     const plan *p = t->f->p;
     const int64_t k = t->f->k, end = tp__least(t->f->end, k_of(p, t->product));
     if (k >= end && k > 0) return; /* the last chunk is shorter */
-    const int64_t across = tp__least(p->block_across, t->j_end - t->j), size = end > k ? block_k(p, end - k) : 1;
+    const int64_t across = tp__least(p->block_across, t->j_end - t->j),
+                  size = end > k ? block_k(p, end - k) : 1;
     block b = {t->j, t->j + across, k, tp__least(size, end - k)};
     while (b.j < b.j_end) {
         const block next = block_after(t, &b, size, end);
@@ -295,18 +313,22 @@ static void run_tile(void *ctx, int64_t number) {
     const phase *f = ctx;
     const plan *p = f->p;
     const int64_t in_one = p->tiles_down * p->tiles_across, at = number % in_one;
-    tile t = {.f = f, .i = at / p->tiles_across * p->tile_down, .j = at % p->tiles_across * p->tile_across};
+    tile t = {.f = f,
+              .i = at / p->tiles_across * p->tile_down,
+              .j = at % p->tiles_across * p->tile_across};
     t.i_end = tp__least(p->down, t.i + p->tile_down);
     t.j_end = tp__least(p->across, t.j + p->tile_across);
     const int64_t first = f->first + number / in_one * p->each;
     const int64_t end = tp__least(f->first + f->products, first + p->each);
     for (t.product = first; t.product < end; t.product++) {
-        if (p->pack_b && !p->turned) run_blocks(&t);
-        else run_with_buffers(&t);
+        if (p->pack_b && !p->turned)
+            run_blocks(&t);
+        else
+            run_with_buffers(&t);
     }
 }
 
-/* ---- the plan ------------------------------------------------------------------------------------- */
+/* ---- the plan -------------------------------------------------------------------------------- */
 
 static void choose_reading(plan *p) {
     const tp__gemm *g = &p->g;
@@ -320,7 +342,8 @@ static void choose_reading(plan *p) {
 static void choose_tiles(plan *p) {
     const tp__gemm *g = &p->g;
     const int64_t work = g->M * g->N * tp__most(p->split.length, 1), total = work * p->products;
-    const int64_t threads = tp_get_num_threads(), wanted = threads == 1 ? 1 : tp__least(4 * threads, total / TILE_WORK);
+    const int64_t threads = tp_get_num_threads(),
+                  wanted = threads == 1 ? 1 : tp__least(4 * threads, total / TILE_WORK);
     p->block_across = tp__least(p->across, BLOCK_BYTES / (p->panel * p->size));
     p->tile_down = tp__least(p->down, TILE_ROWS / p->kernels->rows);
     p->tile_across = p->across;
@@ -329,9 +352,12 @@ static void choose_tiles(plan *p) {
         p->tiles_across = tp__parts(p->across, p->tile_across);
         if (p->products * p->tiles_down * p->tiles_across >= wanted) break;
         const bool wide = p->tile_across > 1, high = p->tile_down > 2;
-        if (wide && (p->tile_across >= p->block_across || !high)) p->tile_across = tp__parts(p->tile_across, 2);
-        else if (high) p->tile_down = tp__parts(p->tile_down, 2);
-        else break;
+        if (wide && (p->tile_across >= p->block_across || !high))
+            p->tile_across = tp__parts(p->tile_across, 2);
+        else if (high)
+            p->tile_down = tp__parts(p->tile_down, 2);
+        else
+            break;
     }
     p->tile_down = tp__parts(p->down, p->tiles_down);
     p->tile_across = tp__parts(p->across, p->tiles_across);
@@ -346,11 +372,12 @@ static void choose_packing(plan *p) {
         p->group = p->products;
         return;
     }
-    if (one * p->packed_k > PACKED) p->packed_k = tp__least(p->packed_k, tp__most(LEAST_K, PACKED / one));
+    if (one * p->packed_k > PACKED)
+        p->packed_k = tp__least(p->packed_k, tp__most(LEAST_K, PACKED / one));
     p->group = tp__least(p->products, tp__most(1, PACKED / (one * tp__most(p->packed_k, 1))));
 }
 
-/* c^T = b^T a^T, with the same chains: worth it where that saves more packing than turning c costs. */
+/* c^T = b^T a^T, the same chains: worth it where that saves more packing than turning c costs. */
 static bool is_worth_turning(const tp__gemm *g) {
     if (g->b_row != 1 || g->b_col == 1) return false;
     return g->a_col == 1 ? g->M * (g->K + g->N) < g->N * g->K : g->a_row == 1 && g->M < g->K;
@@ -386,7 +413,7 @@ static plan make_plan(const tp__gemm *whole) {
     return p;
 }
 
-/* ---- small products ---------------------------------------------------------------------------------- */
+/* ---- small products -------------------------------------------------------------------------- */
 
 /* All panels in place, or B packed on the stack; false if this product wants more than that. */
 static bool run_small(const tp__gemm *g) {
@@ -397,7 +424,8 @@ static bool run_small(const tp__gemm *g) {
     if (pack && panel * g->K * size > SMALL_BYTES) return false;
     _Alignas(LINE) char packed[SMALL_BYTES];
     const tp__rows_lie lie = apart ? TP__ROWS_APART : TP__ROWS_PACKED;
-    tp__micro m = {.K = g->K, .a_step = (apart ? g->a_row : g->a_col) * size, .c_step = g->c_row * size};
+    tp__micro m = {
+        .K = g->K, .a_step = (apart ? g->a_row : g->a_col) * size, .c_step = g->c_row * size};
     m.b_step = pack ? panel * size : g->b_row * size;
     m.go_on = g->accumulate;
     m.relu = g->act == TP__ACT_RELU;
@@ -407,10 +435,12 @@ static bool run_small(const tp__gemm *g) {
         const int64_t columns = tp__least(panel, g->N - j), vectors = columns > width ? 2 : 1;
         m.b = (const char *)g->b + j * g->b_col * size;
         m.last = (int)(columns - (vectors - 1) * width);
-        if (pack) kernels->pack(packed, panel, m.b, g->b_row * size, g->b_col * size, g->K, columns);
+        if (pack)
+            kernels->pack(packed, panel, m.b, g->b_row * size, g->b_col * size, g->K, columns);
         if (pack) m.b = packed;
         if (g->bias) m.bias = (const char *)g->bias + j * size;
-        const tp__micro_table *table = (pack || m.last == width ? kernels->plain : kernels->keeping) + lie;
+        const tp__micro_table *table =
+            (pack || m.last == width ? kernels->plain : kernels->keeping) + lie;
         for (int64_t i = 0; i < g->M; i += kernels->rows) {
             m.a = (const char *)g->a + i * g->a_row * size;
             m.c = (char *)g->c + (i * g->c_row + j) * size;
@@ -436,10 +466,14 @@ void tp__gemm_run_tiles(const tp__gemm *g, void *workspace) {
     if (p.split.n > 1) p.packed += tp__round_up(p.products * g->M * g->N * p.size, LINE);
     for (int64_t first = 0; first < p.products; first += p.group)
         for (int64_t k = 0; k < p.split.length || k == 0; k += tp__most(p.packed_k, 1)) {
-            phase f = {.p = &p, .first = first, .products = tp__least(p.group, p.products - first), .k = k};
+            phase f = {.p = &p,
+                       .first = first,
+                       .products = tp__least(p.group, p.products - first),
+                       .k = k};
             f.end = tp__least(p.split.length, k + p.packed_k);
             if (p.pack_a || p.pack_b) pack_all(&f);
-            tp__parallel(tp__parts(f.products, p.each) * p.tiles_down * p.tiles_across, run_tile, &f);
+            tp__parallel(tp__parts(f.products, p.each) * p.tiles_down * p.tiles_across, run_tile,
+                         &f);
         }
     if (p.split.n > 1) tp__gemm_join(g, p.sums, p.split.n);
 }

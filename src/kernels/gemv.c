@@ -1,16 +1,17 @@
-/* gemv.c -- matrix times vector: M = 1 or N = 1. Bound by reading the matrix, so it is read once, in the
- * order in which it lies, and nothing else is large.
+/* gemv.c -- matrix times vector: M = 1 or N = 1. Bound by reading the matrix, so it is read
+ * once, in the order in which it lies, and nothing else is large.
  *
- * Both rows and columns may be dense. Dense rows are dot products; dense columns are added, scaled, to
- * sixteen rows of sums, one for each lane, so that both ways add the same numbers in the same order. */
+ * Both rows and columns may be dense. Dense rows are dot products; dense columns are added,
+ * scaled, to sixteen rows of sums, one for each lane, so that both ways add the same numbers in
+ * the same order. */
 #include "kernels/isa.h"
 #include <string.h>
 
 enum {
-    TILE = 1024,           /* outputs of a tile, at most */
-    READ = 65536,          /* elements of the matrix that are worth a tile */
-    SHARED = 1 << 19,      /* elements of a matrix that is worth sharing among threads */
-    PACKED = 128 * 1024,   /* bytes of a packed piece of a matrix whose rows and columns are scattered */
+    TILE = 1024,         /* outputs of a tile, at most */
+    READ = 65536,        /* elements of the matrix that are worth a tile */
+    SHARED = 1 << 19,    /* elements of a matrix that is worth sharing among threads */
+    PACKED = 128 * 1024, /* bytes of a packed piece of a matrix that is dense neither way */
     PACKED_OUTPUTS = 64,
     LINE = 64
 };
@@ -27,24 +28,25 @@ typedef struct job {
 } job;
 
 /* Outputs of M = 1 lie along a row of c, those of N = 1 along a column. */
-#define DEFINE_FINISH(T, name)                                                                      \
-    static void name(const tp__gemm *g, const T *sum, int64_t z, int64_t from, int64_t n) {         \
-        const int64_t step = g->N == 1 ? g->c_row : 1;                                              \
-        T *c = (T *)g->c + z * g->c_batch + from * step;                                            \
-        const T *bias = g->bias;                                                                    \
-        for (int64_t i = 0; i < n; i++, c += step) {                                                \
-            T t = sum[i];                                                                           \
-            if (g->accumulate) t = *c + t;                                                          \
-            if (bias) t += bias[g->N == 1 ? 0 : from + i];                                          \
-            if (g->act == TP__ACT_RELU && t <= 0) t = 0;                                            \
-            *c = t;                                                                                 \
-        }                                                                                           \
+#define DEFINE_FINISH(T, name)                                                              \
+    static void name(const tp__gemm *g, const T *sum, int64_t z, int64_t from, int64_t n) { \
+        const int64_t step = g->N == 1 ? g->c_row : 1;                                      \
+        T *c = (T *)g->c + z * g->c_batch + from * step;                                    \
+        const T *bias = g->bias;                                                            \
+        for (int64_t i = 0; i < n; i++, c += step) {                                        \
+            T t = sum[i];                                                                   \
+            if (g->accumulate) t = *c + t;                                                  \
+            if (bias) t += bias[g->N == 1 ? 0 : from + i];                                  \
+            if (g->act == TP__ACT_RELU && t <= 0) t = 0;                                    \
+            *c = t;                                                                         \
+        }                                                                                   \
     }
 DEFINE_FINISH(float, finish_f32)
 DEFINE_FINISH(double, finish_f64)
 
 /* sums += lanes of a matrix that is dense neither way: through packed pieces. */
-static void pack_and_add(const job *j, const char *m, const char *x, int64_t n, int64_t K, char *sums) {
+static void pack_and_add(const job *j, const char *m, const char *x, int64_t n, int64_t K,
+                         char *sums) {
     _Alignas(LINE) char piece[PACKED];
     const int64_t padded = tp__round_up(n, j->kernels->width);
     const int64_t rows = PACKED / (padded * j->size) / TP__DOT_LANES * TP__DOT_LANES;
@@ -55,11 +57,14 @@ static void pack_and_add(const job *j, const char *m, const char *x, int64_t n, 
     }
 }
 
-static void add_columns(const job *j, const char *m, const char *x, int64_t n, int64_t K, char *out) {
+static void add_columns(const job *j, const char *m, const char *x, int64_t n, int64_t K,
+                        char *out) {
     _Alignas(LINE) char sums[TP__DOT_LANES * TILE * 8];
     memset(sums, 0, (size_t)(TP__DOT_LANES * n * j->size));
-    if (j->m_row == 1) j->kernels->lanes(sums, m, j->m_col * j->size, x, n, K);
-    else pack_and_add(j, m, x, n, K, sums);
+    if (j->m_row == 1)
+        j->kernels->lanes(sums, m, j->m_col * j->size, x, n, K);
+    else
+        pack_and_add(j, m, x, n, K, sums);
     j->kernels->join(out, sums, n);
 }
 
@@ -72,17 +77,22 @@ static void run_tile(void *ctx, int64_t tile) {
     const char *x = j->x + (z * j->x_batch + k) * size;
     _Alignas(LINE) char here[TILE * 8];
     char *out = j->split.n > 1 ? j->sums + (p * j->n + i) * size : here;
-    if (j->m_col == 1) j->kernels->dots(out, m, j->m_row * size, x, n, K);
-    else add_columns(j, m, x, n, K, out);
+    if (j->m_col == 1)
+        j->kernels->dots(out, m, j->m_row * size, x, n, K);
+    else
+        add_columns(j, m, x, n, K, out);
     if (j->split.n > 1) return;
-    if (j->g->dtype == TP_FLOAT32) finish_f32(j->g, (const float *)here, z, i, n);
-    else finish_f64(j->g, (const double *)here, z, i, n);
+    if (j->g->dtype == TP_FLOAT32)
+        finish_f32(j->g, (const float *)here, z, i, n);
+    else
+        finish_f64(j->g, (const double *)here, z, i, n);
 }
 
 /* Dense rows: as many as are a good read. Dense columns: a width whose sums stay in the first-level
  * cache, or the whole width, in the order of memory, where the matrix comes from memory anyway. */
 static int64_t tile_outputs(const job *j) {
-    if (j->m_col == 1) return tp__least(TILE, tp__round_up(tp__most(1, READ / tp__most(j->K, 1)), 16));
+    if (j->m_col == 1)
+        return tp__least(TILE, tp__round_up(tp__most(1, READ / tp__most(j->K, 1)), 16));
     if (j->m_row != 1) return PACKED_OUTPUTS;
     if (j->n * j->K < SHARED) return 2048 / j->size;
     return j->split.n >= 8 ? TILE : tp__least(TILE, tp__round_up(tp__parts(j->n, 8), LINE));
@@ -90,7 +100,8 @@ static int64_t tile_outputs(const job *j) {
 
 /* Elements of x that have to be made dense first. */
 static int64_t scattered(const tp__gemm *g) {
-    const int64_t step = g->N == 1 ? g->b_row : g->a_col, batch = g->N == 1 ? g->b_batch : g->a_batch;
+    const int64_t step = g->N == 1 ? g->b_row : g->a_col,
+                  batch = g->N == 1 ? g->b_batch : g->a_batch;
     return step == 1 || g->K < 2 ? 0 : (batch ? g->batch : 1) * g->K;
 }
 
@@ -102,7 +113,8 @@ static void gather(job *j, int64_t step, char *to) {
     const int64_t batches = j->x_batch ? j->g->batch : 1, size = j->size;
     for (int64_t z = 0; z < batches; z++)
         for (int64_t k = 0; k < j->K; k++)
-            memcpy(to + (z * j->K + k) * size, j->x + (z * j->x_batch + k * step) * size, (size_t)size);
+            memcpy(to + (z * j->K + k) * size, j->x + (z * j->x_batch + k * step) * size,
+                   (size_t)size);
     j->x = to;
     if (j->x_batch) j->x_batch = j->K;
 }
@@ -119,7 +131,9 @@ void tp__gemv_run(const tp__gemm *g, void *workspace) {
         .m = right ? g->a : g->b,
         .x = right ? g->b : g->a,
         .m_row = right ? g->a_row : g->b_col,
-        .m_col = g->K < 2 ? 1 : right ? g->a_col : g->b_row,
+        .m_col = g->K < 2 ? 1
+                 : right  ? g->a_col
+                          : g->b_row,
         .m_batch = right ? g->a_batch : g->b_batch,
         .x_batch = right ? g->b_batch : g->a_batch,
         .sums = workspace,
