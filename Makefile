@@ -54,7 +54,7 @@ golden: build   ## rewrite the expected outputs that are checked in; then read t
 	@TAPER_GOLDEN=rewrite $(CTEST) build
 	@git --no-pager diff --stat -- tests
 
-bench: build    ## measure taper beside the peers that are installed
+bench: build    ## measure taper beside the peers that are installed; BASE=<rev> compares with it
 	@bench/run
 
 loc:            ## lines of code by room, lengths of functions

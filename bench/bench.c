@@ -1,28 +1,75 @@
-/* bench.c -- the program: options, rounds, medians, the table and its JSON.
- *
- * usage: taper-bench [--only GROUP] [--row TEXT] [--rounds N] [--threads N] [--json FILE] */
+/* bench.c -- the program: options, rounds, whose turn it is. The table is report.c's. */
 #define _POSIX_C_SOURCE 200809L
-#include "bench.h"
+#include "harness.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "base/base.h"
 
-enum { MOST_ROUNDS = 1001 };
-static const double SAMPLE = 3e-4; /* seconds that one sample lasts, at least: short beside a time slice */
+static const char usage[] = "usage: taper-bench [options]\n"
+                            "  --only GROUP    machine, gemm, ops, epoch or files\n"
+                            "  --row TEXT      rows whose name holds it\n"
+                            "  --rounds N      at most so many samples of each contender (101)\n"
+                            "  --seconds S     at most so long for a row, but five rounds (3)\n"
+                            "  --threads N     of the rows with several (the machine's)\n"
+                            "  --json FILE     everything, for programs\n"
+                            "  --quick         one round: does every row work?\n"
+                            "  --base PROGRAM  an earlier taper-bench, compared row by row\n"
+                            "  --base-name R   its name in the table\n";
 
-static const char *only, *part, *json_path;
-static int rounds = 101, threads;
-static json_t *rows;
+static const double SAMPLE = 3e-4; /* seconds of a sample, at least: short beside a time slice */
+enum { FEWEST_ROUNDS = 5 };
+static const double TORCH_2 = 1.2;
 
-/* ---- time ----------------------------------------------------------------------------------------- */
+static struct {
+    const char *only, *row, *json, *base, *base_name;
+    int rounds, threads;
+    double seconds;
+    bool quick, serve;
+} option = {.rounds = 101, .seconds = 3, .base_name = "base"};
+static bench_worker *base;
+
+int bench_threads(void) {
+    return option.threads;
+}
+bool bench_quick(void) {
+    return option.quick;
+}
+bool bench_wants(const char *group) {
+    return !option.only || !strcmp(option.only, group);
+}
+bool bench_wants_row(const char *group, const char *name) {
+    return bench_wants(group) && (!option.row || strstr(name, option.row));
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+const char *bench_dir(void) {
+    static char path[512];
+    if (path[0]) return path;
+    const char *given = getenv("BENCH_DIR");
+    snprintf(path, sizeof path, "%s", given ? given : "bench-files");
+    mkdir(path, 0777);
+    return path;
+}
+
+const char *bench_data(const char *name) {
+    static char path[512];
+    const char *const dirs[] = {getenv("TAPER_DATA"), TAPER_SOURCE_DIR "/../shared/data"};
+    for (int i = 0; i < TP__COUNT(dirs); i++) {
+        if (!dirs[i]) continue;
+        snprintf(path, sizeof path, "%s/%s", dirs[i], name);
+        if (!access(path, R_OK)) return path;
+    }
+    return NULL;
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static double now(bool own) {
     struct timespec t;
@@ -30,199 +77,188 @@ static double now(bool own) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Seconds of one call, over `calls` of them. */
-static double sample(const bench_contender *c, int64_t calls, bool own) {
+double bench_sample(const bench_contender *c, int64_t calls, bool own) {
     const double start = now(own);
     for (int64_t i = 0; i < calls; i++) c->fn(c->ctx);
     return (now(own) - start) / (double)calls;
 }
 
-static int64_t calls_for(const bench_contender *c, bool own) {
-    c->fn(c->ctx); /* touches memory, starts threads, generates code */
+static double sample(const bench_row *row, int c, int64_t calls) {
+    const bool own = row->threads == 1 && !row->wall;
+    const bench_contender *k = &row->contender[c];
+    return k->worker ? worker_sample(k->worker, c, calls, own) : bench_sample(k, calls, own);
+}
+
+static bool is_absent(const bench_contender *c) {
+    return !c->fn && !c->worker;
+}
+
+/* How many calls last a sample; *seconds grows by the time of one. */
+static int64_t calls_for(const bench_row *row, int c, double *seconds) {
+    double t = sample(row, c, 1); /* touches memory, starts threads, generates code */
     int64_t calls = 1;
-    for (double t; (t = sample(c, calls, own) * (double)calls) < SAMPLE;)
+    while (!option.quick && (t = sample(row, c, calls) * (double)calls) < SAMPLE)
         calls = t < SAMPLE / 16 ? calls * 8 : (int64_t)((double)calls * SAMPLE / t * 1.1) + 1;
+    *seconds += t;
     return calls;
 }
 
-/* ---- statistics ------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
-typedef struct spread {
-    double low, median, high; /* quartiles */
-} spread;
-
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static spread spread_of(const double *values) {
-    double v[MOST_ROUNDS];
-    memcpy(v, values, (size_t)rounds * sizeof *v);
-    qsort(v, (size_t)rounds, sizeof *v, ascending);
-    return (spread){v[rounds / 4], v[rounds / 2], v[rounds - 1 - rounds / 4]};
-}
-
-/* What is shown: a rate, or a time. */
-static void to_units(const bench_row *row, int c, const double *seconds, double *out) {
-    const double work = row->contender[c].work > 0 ? row->contender[c].work : row->work;
-    for (int r = 0; r < rounds; r++) out[r] = row->per_call ? seconds[r] * work : work / seconds[r];
-}
-
-/* How good `ours` is beside another, round by round: above 1 is better. */
-static spread ratio_of(const bench_row *row, const double *ours, const double *other) {
-    double v[MOST_ROUNDS];
-    for (int r = 0; r < rounds; r++) v[r] = row->per_call ? other[r] / ours[r] : ours[r] / other[r];
-    return spread_of(v);
-}
-
-/* ---- output ----------------------------------------------------------------------------------------- */
-
-static void print_head(const bench_row *row) {
-    static char last[64];
-    if (!strcmp(last, row->group)) return;
-    snprintf(last, sizeof last, "%s", row->group);
-    printf("\n%s\n%-34s %3s %9s  %-8s  %s\n", row->group, "", "thr", "taper", "unit",
-           "ratio to limit and peers (quartiles), goal");
-}
-
-static void print_ratio(const bench_contender *c, spread value, spread ratio, double goal) {
-    printf("  %s %.4g: %.2f (%.2f-%.2f)", c->name, value.median, ratio.median, ratio.low, ratio.high);
-    if (goal > 0) printf(" %s %.2f", ratio.median >= goal ? "ok" : "MISSED", goal);
-}
-
-static json_t *spread_json(spread s) {
-    return json_pack("{s:f,s:f,s:f}", "low", s.low, "median", s.median, "high", s.high);
-}
-
-static void remember(const bench_row *row, json_t *contenders) {
-    json_t *r = json_pack("{s:s,s:s,s:i,s:s,s:f,s:f,s:o}", "group", row->group, "name", row->name, "threads",
-                          row->threads, "unit", row->unit, "goal_of_limit", row->of_limit, "goal_of_peer", row->of_peer,
-                          "contenders", contenders);
-    json_array_append_new(rows, r);
-}
-
-/* ---- rows --------------------------------------------------------------------------------------------- */
-
-void bench_add(bench_row *row, bench_kind kind, const char *name, void (*fn)(void *), void *ctx) {
+bench_contender *bench_add(bench_row *row, bench_kind kind, const char *name, void (*fn)(void *),
+                           void *ctx) {
     if (row->n == BENCH_CONTENDERS) {
         fprintf(stderr, "bench: %s has too many contenders\n", row->name);
         exit(1);
     }
-    row->contender[row->n++] = (bench_contender){kind, name, fn, ctx, 0};
+    bench_contender *c = &row->contender[row->n++];
+    *c = (bench_contender){.kind = kind, .fn = fn, .ctx = ctx};
+    snprintf(c->name, sizeof c->name, "%s", name);
+    if (kind == BENCH_LIMIT) c->goal = row->of_limit;
+    if (kind == BENCH_PEER) c->goal = row->of_peer;
+    if (kind == BENCH_PEER) snprintf(c->best_of, sizeof c->best_of, "peers");
+    return c;
 }
 
-bool bench_wants(const char *group) {
-    return !only || !strcmp(only, group);
+/* One setting of one Python; the fastest of those that share `group` decides. */
+static void add_torch(bench_row *row, const char *name, const char *const program[2], double goal,
+                      int python, int omp, int blas) {
+    bench_worker *w = worker_torch(python, omp, blas);
+    bench_contender *c = bench_add(row, BENCH_PEER, "", NULL, NULL);
+    if (w && worker_setup(w, row->n - 1, program[0], program[1])) c->worker = w;
+    snprintf(c->best_of, sizeof c->best_of, "%s%s", worker_torch_version(python), name);
+    if (row->threads > 1)
+        snprintf(c->name, sizeof c->name, "%.24s %d+%d", c->best_of, omp, blas);
+    else
+        snprintf(c->name, sizeof c->name, "%s", c->best_of);
+    c->goal = goal;
 }
 
-int bench_threads(void) {
-    return threads;
+static bool add_absent_torch(bench_row *row, const char *name, double goal) {
+    if (worker_pythons()) return false;
+    bench_contender *c = bench_add(row, BENCH_PEER, "", NULL, NULL);
+    snprintf(c->name, sizeof c->name, "torch%s", name);
+    c->goal = goal;
+    return true;
 }
 
-void bench_note(const char *group, const char *name, int n, double value, const char *unit) {
-    bench_row row = {.group = group, .threads = n, .unit = unit};
-    snprintf(row.name, sizeof row.name, "%s", name);
-    print_head(&row);
-    printf("%-34s %3d %9.4g  %s\n", row.name, n, value, unit);
-    remember(&row, json_pack("{s:o}", "taper", spread_json((spread){value, value, value})));
+/* The goals are those to PyTorch 1; newer ones are to be beaten by TORCH_2 at least. */
+static double goal_to(int python, double goal) {
+    return goal > TORCH_2 && strncmp(worker_torch_version(python), "torch 1.", 8) ? TORCH_2 : goal;
 }
 
-static void take_samples(const bench_row *row, double seconds[][MOST_ROUNDS]) {
-    const bool own = row->threads == 1;
+void bench_add_python(bench_row *row, const char *name, const char *setup, const char *step,
+                      double goal) {
+    if (option.serve || !bench_wants_row(row->group, row->name)) return;
+    if (add_absent_torch(row, name, goal)) return;
+    for (int python = 0; python < worker_pythons(); python++)
+        add_torch(row, name, (const char *[]){setup, step}, goal_to(python, goal), python, 1, 1);
+}
+
+void bench_add_torch(bench_row *row, const char *setup, const char *step, double goal) {
+    bench_add_python(row, "", setup, step, goal);
+    if (option.serve || !bench_wants_row(row->group, row->name)) return;
+    const int n = row->threads;
+    const int settings[][2] = {{n, n}, {n, 1}, {1, n}};
+    for (int python = 0; python < worker_pythons(); python++)
+        for (int s = 0; n > 1 && !option.quick && s < TP__COUNT(settings); s++)
+            add_torch(row, "", (const char *[]){setup, step}, goal_to(python, goal), python,
+                      settings[s][0], settings[s][1]);
+}
+
+static void add_base(bench_row *row) {
+    if (!base || strcmp(row->contender[0].name, "taper")) return;
+    bench_contender *c = bench_add(row, BENCH_BASE, option.base_name, NULL, NULL);
+    if (worker_at_row(base, row)) c->worker = base;
+}
+
+static void take_samples(const bench_row *row, bench_samples *s) {
     int64_t calls[BENCH_CONTENDERS];
-    for (int c = 0; c < row->n; c++) calls[c] = calls_for(&row->contender[c], own);
-    for (int r = 0; r < rounds; r++)
-        for (int c = 0; c < row->n; c++) seconds[c][r] = sample(&row->contender[c], calls[c], own);
+    double seconds = 0; /* of a round */
+    for (int c = 0; c < row->n; c++)
+        calls[c] = is_absent(&row->contender[c]) ? 0 : calls_for(row, c, &seconds);
+    const double fit = option.seconds / seconds;
+    s->rounds = fit < option.rounds ? (int)fit : option.rounds;
+    if (s->rounds < FEWEST_ROUNDS && s->rounds < option.rounds) s->rounds = FEWEST_ROUNDS;
+    if (option.quick) s->rounds = 1;
+    for (int r = 0; r < s->rounds; r++)
+        for (int c = 0; c < row->n; c++)
+            if (calls[c]) s->seconds[c][r] = sample(row, c, calls[c]);
 }
 
-/* The peer whose median is best, or -1. */
-static int best_peer(const bench_row *row, const spread *value) {
-    int best = -1;
-    for (int c = 1; c < row->n; c++) {
-        if (row->contender[c].kind != BENCH_PEER) continue;
-        const bool better = best < 0 || (row->per_call ? value[c].median < value[best].median
-                                                       : value[c].median > value[best].median);
-        if (better) best = c;
+void bench_run(bench_row *row) {
+    static bench_samples samples;
+    if (!row->n || !bench_wants_row(row->group, row->name)) return;
+    if (option.serve) {
+        if (!strcmp(row->contender[0].name, "taper")) serve_row(row);
+        return;
     }
-    return best;
+    add_base(row);
+    take_samples(row, &samples);
+    report_row(row, &samples);
+    for (int c = 0; c < row->n; c++)
+        if (row->contender[c].worker) worker_next(row->contender[c].worker);
 }
 
-void bench_run(const bench_row *row) {
-    if (!bench_wants(row->group) || (part && !strstr(row->name, part)) || !row->n) return;
-    static double seconds[BENCH_CONTENDERS][MOST_ROUNDS], shown[BENCH_CONTENDERS][MOST_ROUNDS];
-    spread value[BENCH_CONTENDERS];
-    print_head(row);
-    take_samples(row, seconds);
-    for (int c = 0; c < row->n; c++) {
-        to_units(row, c, seconds[c], shown[c]);
-        value[c] = spread_of(shown[c]);
+/* ---- the program ----------------------------------------------------------------------------- */
+
+static bool parse_flag(const char *name) {
+    if (!strcmp(name, "--quick")) return option.quick = true;
+    if (!strcmp(name, "--serve")) return option.serve = true;
+    return false;
+}
+
+static bool parse_value(const char *name, const char *value) {
+    if (!value) return false;
+    if (!strcmp(name, "--only")) return option.only = value, true;
+    if (!strcmp(name, "--row")) return option.row = value, true;
+    if (!strcmp(name, "--json")) return option.json = value, true;
+    if (!strcmp(name, "--base")) return option.base = value, true;
+    if (!strcmp(name, "--base-name")) return option.base_name = value, true;
+    if (!strcmp(name, "--rounds")) return (option.rounds = atoi(value)) > 0;
+    if (!strcmp(name, "--threads")) return (option.threads = atoi(value)) > 0;
+    if (!strcmp(name, "--seconds")) return (option.seconds = atof(value)) > 0;
+    return false;
+}
+
+static bool parse(char **arg) {
+    for (; *arg; arg++) {
+        if (parse_flag(*arg)) continue;
+        if (!parse_value(arg[0], arg[1])) return false;
+        arg++;
     }
-    const int best = best_peer(row, value);
-    json_t *contenders = json_object();
-    printf("%-34s %3d %9.4g  %-8s", row->name, row->threads, value[0].median, row->unit);
-    for (int c = 0; c < row->n; c++) {
-        json_t *j = spread_json(value[c]);
-        if (c > 0) {
-            const spread ratio = ratio_of(row, shown[0], shown[c]);
-            const bool is_limit = row->contender[c].kind == BENCH_LIMIT;
-            print_ratio(&row->contender[c], value[c], ratio, is_limit ? row->of_limit : c == best ? row->of_peer : 0);
-            json_object_set_new(j, "ratio", spread_json(ratio));
-        }
-        json_object_set_new(contenders, row->contender[c].name, j);
-    }
-    printf("\n");
-    fflush(stdout);
-    remember(row, contenders);
+    if (!option.threads) option.threads = tp__cpu_count();
+    if (option.rounds > BENCH_ROUNDS) option.rounds = BENCH_ROUNDS;
+    return true;
 }
 
-/* ---- the program ---------------------------------------------------------------------------------------- */
-
-static void print_machine(void) {
-    char line[256], model[200] = "unknown";
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "model name : %199[^\n]", model) == 1) break;
-    if (f) fclose(f);
-    printf("taper %s, %s, level %s, %d processors, %d rounds\n", TP_VERSION_STRING, model, tp_isa(), tp__cpu_count(),
-           rounds);
-}
-
-static int usage(void) {
-    fprintf(stderr, "usage: taper-bench [--only GROUP] [--row TEXT] [--rounds N] [--threads N] [--json FILE]\n");
-    return 2;
-}
-
-static bool parse(int argc, char **argv) {
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const char *value = argv[i + 1];
-        if (!strcmp(argv[i], "--only")) only = value;
-        else if (!strcmp(argv[i], "--row")) part = value;
-        else if (!strcmp(argv[i], "--json")) json_path = value;
-        else if (!strcmp(argv[i], "--rounds")) rounds = atoi(value);
-        else if (!strcmp(argv[i], "--threads")) threads = atoi(value);
-        else return false;
-    }
-    if (!threads) threads = tp__cpu_count();
-    return argc % 2 && rounds >= 1 && rounds <= MOST_ROUNDS && threads >= 1;
+/* The base goes through the same rows. */
+static void start_base(void) {
+    char threads[16];
+    char *options[10] = {(char *)(uintptr_t)option.base, (char *)"--serve", (char *)"--threads",
+                         threads};
+    int n = 4;
+    snprintf(threads, sizeof threads, "%d", option.threads);
+    if (option.only) options[n++] = (char *)"--only", options[n++] = (char *)(uintptr_t)option.only;
+    if (option.row) options[n++] = (char *)"--row", options[n++] = (char *)(uintptr_t)option.row;
+    if (option.quick) options[n++] = (char *)"--quick";
+    base = worker_base(options);
 }
 
 int main(int argc, char **argv) {
-    if (!parse(argc, argv)) return usage();
-    if (tp_set_num_threads(threads)) return tp_perror("bench");
-    rows = json_array();
-    print_machine();
+    if (argc > 2 && !strcmp(argv[1], "--peak")) return bench_peak_memory(argv + 2);
+    if (!parse(argv + 1)) return fputs(usage, stderr), 2;
+    if (tp_set_num_threads(option.threads)) return tp_perror("bench");
+    if (option.base) start_base();
+    if (!option.serve) report_begin(option.threads);
     bench_machine();
     bench_gemm();
     bench_ops();
-    int failed = 0;
-    if (json_path) {
-        json_t *all = json_pack("{s:s,s:s,s:i,s:O}", "version", TP_VERSION_STRING, "isa", tp_isa(), "rounds", rounds,
-                                "rows", rows);
-        failed = json_dump_file(all, json_path, JSON_INDENT(1));
-        if (failed) perror(json_path);
-        json_decref(all);
-    }
-    json_decref(rows);
-    return failed ? 1 : 0;
+    bench_epoch();
+    bench_files();
+    if (option.serve) return 0;
+    report_summary();
+    if (!option.json || report_json(option.json)) return 0;
+    perror(option.json);
+    return 1;
 }

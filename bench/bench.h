@@ -2,53 +2,81 @@
  *
  * A row is one piece of work. Its contenders (taper, the machine's limit, peers) are timed round by
  * round, one after the other, so a clock that changes or a neighbour that wakes up hits all of them;
- * the ratio of two contenders is the median over rounds of the ratio in each round. */
+ * the ratio of two contenders is the median over rounds of the ratio in each round.
+ *
+ * PyTorch in a row: bench_add_torch(&row, "x = torch.rand(65536)", "torch.exp(x)", goal) before
+ * bench_run. The first text is run once, the second is what is timed, in a Python process for each
+ * thread setting. Names that both texts may use: torch, and what bench/torch_rows.py defines. */
 #ifndef TAPER_BENCH_H
 #define TAPER_BENCH_H
 #include <stdbool.h>
 #include <stdint.h>
 
-/* `ours` comes first. A limit is what the machine can do; a peer is another library. */
-typedef enum { BENCH_OURS, BENCH_LIMIT, BENCH_PEER } bench_kind;
+/* A limit is what the machine can do; a peer is another library; a base is an earlier taper. */
+typedef enum { BENCH_OURS, BENCH_LIMIT, BENCH_PEER, BENCH_BASE } bench_kind;
+typedef struct bench_worker bench_worker;
 typedef struct bench_contender {
     bench_kind kind;
-    const char *name; /* as in the table's head: "taper", "peak", "OpenBLAS" */
+    char name[48]; /* "peak", "OpenBLAS"; ours is "taper" wherever an earlier one is compared */
     void (*fn)(void *ctx);
     void *ctx;
-    double work; /* of one call, in units of the row; 0: the row's */
+    bench_worker *worker; /* instead of fn: a process that does it. Neither: it is absent here */
+    double work;          /* of one call, in units of the row; 0: the row's */
+    double goal;          /* our ratio to it is to be at least this; 0: none */
+    char best_of[48];     /* the goal is that to the best contender with this text; "": its own */
 } bench_contender;
 
-enum { BENCH_CONTENDERS = 8 };
+enum { BENCH_CONTENDERS = 24 };
 typedef struct bench_row {
-    const char *group; /* "gemm": what --only selects */
-    char name[64];     /* "64x30x784 NN" */
-    int threads;       /* that the contenders use; 1: time is this thread's own, not the wall's */
-    const char *unit;  /* of a rate: "GFLOP/s"; or of a time, with `per_call`: "ns" */
-    bool per_call;     /* show seconds per call times `work`, not work per second */
-    double work;       /* of one call in units (GFLOP; with per_call: units per second) */
-    double of_limit, of_peer; /* goals: at least this ratio to the limit, to the best peer; 0: none */
+    const char *group;        /* "gemm": what --only selects */
+    char name[64];            /* "64x30x784 NN" */
+    int threads;              /* that the contenders use */
+    bool wall;                /* the wall's clock, not this thread's own, though threads is 1 */
+    const char *unit;         /* of a rate: "GFLOP/s"; or of a time, with `per_call`: "ns" */
+    bool per_call;            /* show seconds per call times `work`, not work per second */
+    double work;              /* of one call in units (GFLOP; with per_call: units per second) */
+    double of_limit, of_peer; /* goals of limits, and of the best peer that bench_add adds */
     int n;
-    bench_contender contender[BENCH_CONTENDERS];
+    bench_contender contender[BENCH_CONTENDERS]; /* ours is the first */
 } bench_row;
 
-/* Add to a row that is being filled in. */
-void bench_add(bench_row *row, bench_kind kind, const char *name, void (*fn)(void *), void *ctx);
+/* Add to a row that is being filled in; fn NULL: absent. Valid until the next is added. */
+bench_contender *bench_add(bench_row *row, bench_kind kind, const char *name, void (*fn)(void *),
+                           void *ctx);
+/* PyTorch at one thread and, in a row of several, at each setting of OpenMP's and OpenBLAS's
+ * threads; the goal is that to the fastest. bench_add_python: at one thread only, under a name. */
+void bench_add_torch(bench_row *row, const char *setup, const char *step, double goal);
+void bench_add_python(bench_row *row, const char *name, const char *setup, const char *step,
+                      double goal);
 /* Measure the row, print its line, remember it for --json. Skipped where --only (its group)
  * or --row (a part of its name) says so. */
-void bench_run(const bench_row *row);
-/* Would bench_run measure this group? (So that a skipped group need not prepare its data.) */
+void bench_run(bench_row *row);
+/* Would bench_run measure this group, this row? (So that a skipped one need not prepare data.) */
 bool bench_wants(const char *group);
-/* A figure that has no contender: printed and remembered. */
+bool bench_wants_row(const char *group, const char *name);
+/* A figure that has no contender: printed and remembered. at_most: its goal, or 0. */
 void bench_note(const char *group, const char *name, int threads, double value, const char *unit);
-/* Threads of all-core rows: --threads, else all processors. */
-int bench_threads(void);
+void bench_note_goal(const char *group, const char *name, int threads, double value,
+                     const char *unit, double at_most);
+/* A row that cannot be measured here, and why. */
+void bench_open(const char *group, const char *name, const char *why);
 
-/* ---- bench_machine.c: what the processor can do ---- */
+/* The threads that rows of several use (--threads; all of the machine's), and --quick: every row
+ * is to be seen working, on as little as possible. */
+int bench_threads(void);
+bool bench_quick(void);
+/* The folder for files of this run, and a data set's path or NULL (TAPER_DATA, ../shared/data). */
+const char *bench_dir(void);
+const char *bench_data(const char *name);
+const char *bench_mnist_sample(void); /* the folder, unpacked; NULL: absent */
+
+/* ---- bench_machine.c: limits ---- */
 /* Float operations of one call of bench_peak: multiply-adds in registers at the best level. */
 double bench_peak_flop(void);
 void bench_peak(void *unused);
 /* The same in eight tiles for each thread of the pool. */
 void bench_peak_all(void *unused);
+double bench_peak_all_calls(void); /* of bench_peak that are in one of these */
 /* The sum of x[0..n) with the widest vectors: nothing reads memory faster on one thread. */
 typedef struct bench_traffic {
     const float *x;
@@ -58,9 +86,14 @@ typedef struct bench_traffic {
 void bench_read(void *traffic);
 void bench_copy(void *traffic); /* y = x */
 
+/* ---- bench_files.c: `taper-bench --peak PROGRAM...`, its main() ---- */
+int bench_peak_memory(char *const *argv);
+
 /* ---- one function per topic, in bench_<topic>.c; called by main in this order ---- */
 void bench_machine(void);
 void bench_gemm(void);
 void bench_ops(void);
+void bench_epoch(void);
+void bench_files(void);
 
 #endif

@@ -62,6 +62,10 @@ void bench_peak_all(void *unused) {
     tp__parallel(PEAK_TILES * bench_threads(), peak_tile, unused);
 }
 
+double bench_peak_all_calls(void) {
+    return PEAK_TILES * bench_threads();
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 typedef float wide __attribute__((vector_size(64), aligned(4), may_alias));

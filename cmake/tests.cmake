@@ -72,4 +72,6 @@ if(NOT TAPER_SANITIZE)
         taper_bats(${script} package)
     endforeach()
     taper_test(pages package ${CMAKE_CURRENT_SOURCE_DIR}/tests/docs.py ${CMAKE_BINARY_DIR})
+    # Does every row of the benchmarks work, and a peer in another process where there is one?
+    taper_test(bench package ${CMAKE_CURRENT_SOURCE_DIR}/tests/bench $<TARGET_FILE:taper-bench>)
 endif()

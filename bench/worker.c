@@ -1,0 +1,207 @@
+/* worker.c -- other processes that take samples: PyTorch in Python, and an earlier taper.
+ *
+ * One line of JSON there, one line of text back. A process is stopped (SIGSTOP) whenever it is not
+ * its turn, so that threads of its that still spin take nothing away from the others. */
+#define _GNU_SOURCE
+#include "harness.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+enum { PYTHONS = 4, SETTINGS = 4, LINE = 4096 };
+
+struct bench_worker {
+    pid_t pid;
+    FILE *to, *from; /* NULL once it is gone */
+    char line[LINE]; /* its last answer */
+};
+
+/* ---- a process ------------------------------------------------------------------------------- */
+
+typedef struct pipes {
+    int in[2], out[2]; /* of the child: its stdin, its stdout */
+} pipes;
+
+static void become(const pipes *p, char *const *argv, bool quiet) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* also while it is stopped */
+    dup2(p->in[0], STDIN_FILENO);
+    dup2(p->out[1], STDOUT_FILENO);
+    if (quiet && !freopen("/dev/null", "w", stderr)) _exit(127);
+    execvp(argv[0], argv);
+    _exit(127);
+}
+
+/* Pipes of other workers are closed on exec, so that each sees the end of its own. */
+static bool start(bench_worker *w, char *const *argv, bool quiet) {
+    pipes p;
+    if (pipe2(p.in, O_CLOEXEC) || pipe2(p.out, O_CLOEXEC)) return false;
+    fflush(stdout);
+    w->pid = fork();
+    if (!w->pid) become(&p, argv, quiet);
+    close(p.in[0]);
+    close(p.out[1]);
+    w->to = fdopen(p.in[1], "w");
+    w->from = fdopen(p.out[0], "r");
+    return w->pid > 0 && w->to && w->from;
+}
+
+static void drop(bench_worker *w) {
+    if (w->to) fclose(w->to);
+    if (w->from) fclose(w->from);
+    w->to = w->from = NULL;
+    if (w->pid > 0) kill(w->pid, SIGKILL), waitpid(w->pid, NULL, 0);
+    w->pid = 0;
+}
+
+/* The next line of its, without the newline; NULL, and it is dropped, at its end. */
+static const char *answer(bench_worker *w) {
+    if (!w->from) return NULL;
+    if (!fgets(w->line, sizeof w->line, w->from)) return drop(w), NULL;
+    w->line[strcspn(w->line, "\n")] = '\0';
+    kill(w->pid, SIGSTOP);
+    return w->line;
+}
+
+/* Takes the request. */
+static const char *ask(bench_worker *w, json_t *request) {
+    if (w->to) {
+        kill(w->pid, SIGCONT);
+        json_dumpf(request, w->to, JSON_COMPACT);
+        fputc('\n', w->to);
+        fflush(w->to);
+    }
+    json_decref(request);
+    return answer(w);
+}
+
+double worker_sample(bench_worker *w, int slot, int64_t calls, bool own) {
+    const char *a = ask(w, json_pack("{s:s,s:i,s:I,s:b}", "do", "run", "slot", slot, "calls",
+                                     (json_int_t)calls, "own", own));
+    char *end;
+    const double seconds = a ? strtod(a, &end) : NAN;
+    if (a && end != a) return seconds;
+    fprintf(stderr, "bench: %s\n", a ? a : "a worker ended");
+    return NAN;
+}
+
+void worker_next(bench_worker *w) {
+    (void)ask(w, json_pack("{s:s}", "do", "next"));
+}
+
+/* ---- PyTorch --------------------------------------------------------------------------------- */
+
+static struct python {
+    const char *path;
+    char version[40];
+} python[PYTHONS];
+static struct torch {
+    bench_worker w;
+    const char *path;
+    int omp, blas;
+} torch[PYTHONS * SETTINGS];
+
+static bool start_python(bench_worker *w, const char *path, int omp, int blas) {
+    char n[2][16];
+    snprintf(n[0], sizeof n[0], "%d", omp);
+    snprintf(n[1], sizeof n[1], "%d", blas);
+    setenv("OMP_NUM_THREADS", n[0], 1);
+    setenv("OPENBLAS_NUM_THREADS", n[1], 1);
+    char *const argv[] = {(char *)(uintptr_t)path,
+                          (char *)(uintptr_t)TAPER_SOURCE_DIR "/bench/torch_worker.py", NULL};
+    if (!start(w, argv, true)) drop(w);
+    return answer(w) != NULL; /* says its version as soon as it runs */
+}
+
+bench_worker *worker_torch(int i, int omp, int blas) {
+    static int n;
+    for (const struct torch *t = torch; t < torch + n; t++)
+        if (t->path == python[i].path && t->omp == omp && t->blas == blas)
+            return t->w.to ? (bench_worker *)(uintptr_t)&t->w : NULL;
+    if (n == PYTHONS * SETTINGS) return NULL;
+    struct torch *t = &torch[n++];
+    *t = (struct torch){.path = python[i].path, .omp = omp, .blas = blas};
+    return start_python(&t->w, t->path, omp, blas) ? &t->w : NULL;
+}
+
+/* Python number i, if it has PyTorch. */
+static bool try_python(int i, const char *path) {
+    if (i == PYTHONS || !*path) return false;
+    python[i].path = path;
+    const bench_worker *w = worker_torch(i, 1, 1);
+    if (w) snprintf(python[i].version, sizeof python[i].version, "torch %.32s", w->line);
+    return w != NULL;
+}
+
+/* TAPER_PYTHON names one, or several with colons between them. */
+int worker_pythons(void) {
+    static int n = -1;
+    static char list[2048];
+    if (n >= 0) return n;
+    n = 0;
+    const char *given = getenv("TAPER_PYTHON");
+    if (!given) return n = try_python(0, "python3") || try_python(0, "/usr/bin/python3");
+    snprintf(list, sizeof list, "%s", given);
+    for (char *path, *rest = list; (path = strsep(&rest, ":"));) n += try_python(n, path);
+    return n;
+}
+
+const char *worker_torch_version(int i) {
+    return python[i].version;
+}
+
+bool worker_setup(bench_worker *w, int slot, const char *setup, const char *step) {
+    const char *a = ask(w, json_pack("{s:s,s:i,s:s,s:s}", "do", "setup", "slot", slot, "setup",
+                                     setup, "step", step));
+    if (a && !strcmp(a, "ok")) return true;
+    fprintf(stderr, "bench: torch: %s\n", a ? a : "the worker ended");
+    return false;
+}
+
+/* ---- an earlier taper ------------------------------------------------------------------------ */
+
+bench_worker *worker_base(char *const *argv) {
+    static bench_worker w;
+    if (start(&w, argv, false) && answer(&w)) return &w;
+    fprintf(stderr, "bench: %s does not start\n", argv[0]);
+    return NULL;
+}
+
+/* Both sides go through the same rows in the same order; one that the base cannot measure is not
+ * among its own, and then it waits at a later one. */
+static void key_of(const bench_row *row, char key[LINE]) {
+    snprintf(key, LINE, "%s/%s/%d", row->group, row->name, row->threads);
+}
+
+bool worker_at_row(bench_worker *w, const bench_row *row) {
+    char key[LINE];
+    key_of(row, key);
+    return w->from && !strcmp(w->line, key);
+}
+
+void serve_row(const bench_row *row) {
+    char line[LINE];
+    key_of(row, line);
+    printf("%s\n", line);
+    for (;;) {
+        fflush(stdout);
+        if (!fgets(line, sizeof line, stdin)) exit(0);
+        json_t *request = json_loads(line, 0, NULL);
+        const char *what = json_string_value(json_object_get(request, "do"));
+        const bool run = what && !strcmp(what, "run");
+        if (run)
+            printf("%.9g\n", bench_sample(row->contender,
+                                          json_integer_value(json_object_get(request, "calls")),
+                                          json_is_true(json_object_get(request, "own"))));
+        json_decref(request);
+        if (!run) return;
+    }
+}
