@@ -1,8 +1,9 @@
 /* test_kernels.c -- pointwise kernels, casts, gathers and steps.
  *
- * The one idea: an element's result may depend on its operands alone. So every block, of any shape, with
- * any strides, at any ISA level, is compared bit for bit with the same elements computed one by one at
- * the base level; and what single elements give is compared with what they should. */
+ * The one idea: an element's result may depend on its operands alone. So every block, of any
+ * shape, with any strides, at any ISA level, is compared bit for bit with the same elements
+ * computed one by one at the base level; and what single elements give is compared with what
+ * they should. */
 #include "kernels/kernels.h"
 #include "support.h"
 #include <math.h>
@@ -11,9 +12,10 @@
 enum { MAX_ELEMENTS = 2048, BYTES = MAX_ELEMENTS * 8 * 4 };
 
 static const int64_t size_of[TP__DTYPE_COUNT] = {4, 8, 8, 1, 1};
-static const char *const name_of[TP__DTYPE_COUNT] = {"float32", "float64", "int64", "uint8", "bool"};
+static const char *const name_of[TP__DTYPE_COUNT] = {"float32", "float64", "int64", "uint8",
+                                                     "bool"};
 
-/* ---- random numbers of all kinds ------------------------------------------------------------------------ */
+/* ---- random numbers of all kinds ------------------------------------------------------------- */
 
 static uint64_t next_random(void) {
     static uint64_t s = 0x2545f4914f6cdd1du;
@@ -30,7 +32,8 @@ static double random_in(double lo, double hi) {
 }
 
 static double random_number(void) {
-    static const double special[] = {0.0, -0.0, 1, -1, 2, -3, 0.5, INFINITY, -INFINITY, NAN, 1e-40, -1e-310, 3e38, 1e300};
+    static const double special[] = {0.0,      -0.0,      1,   -1,    2,       -3,   0.5,
+                                     INFINITY, -INFINITY, NAN, 1e-40, -1e-310, 3e38, 1e300};
     const uint64_t u = next_random();
     double x;
     memcpy(&x, &u, sizeof x);
@@ -43,9 +46,12 @@ static double random_number(void) {
 }
 
 static int64_t random_whole(void) {
-    static const int64_t special[] = {0, 1, -1, 2, -2, INT64_MIN, INT64_MAX, INT64_MIN + 1, 255, 256};
+    static const int64_t special[] = {0,   1,  -1, 2, -2, INT64_MIN, INT64_MAX, INT64_MIN + 1,
+                                      255, 256};
     const uint64_t u = next_random();
-    return u & 1 ? special[random_below(TP__COUNT(special))] : u & 2 ? (int64_t)u : random_below(100) - 50;
+    return u & 1   ? special[random_below(TP__COUNT(special))]
+           : u & 2 ? (int64_t)u
+                   : random_below(100) - 50;
 }
 
 static void set_random(tp_dtype d, void *p) {
@@ -59,14 +65,16 @@ static void set_random(tp_dtype d, void *p) {
 }
 
 static bool is_nan(tp_dtype d, const void *p) {
-    return d == TP_FLOAT32 ? isnan(*(const float *)p) : d == TP_FLOAT64 ? isnan(*(const double *)p) : false;
+    return d == TP_FLOAT32   ? isnan(*(const float *)p)
+           : d == TP_FLOAT64 ? isnan(*(const double *)p)
+                             : false;
 }
 
 static bool same(tp_dtype d, const void *a, const void *b) {
     return memcmp(a, b, (size_t)size_of[d]) == 0 || (is_nan(d, a) && is_nan(d, b));
 }
 
-/* ---- blocks -------------------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 typedef struct operand {
     tp_dtype dtype;
@@ -78,7 +86,8 @@ enum { DENSE, APART, TRANSPOSED, ROW, COLUMN, NUMBER, LAYOUTS };
 
 static void lay_out(operand *o, tp_dtype d, int layout, int64_t m, int64_t n) {
     const int64_t s = size_of[d];
-    const int64_t row[LAYOUTS] = {n * s, n * 3 * s + s, s, 0, s, 0}, col[LAYOUTS] = {s, 3 * s, m * s, s, 0, 0};
+    const int64_t row[LAYOUTS] = {n * s, n * 3 * s + s, s, 0, s, 0},
+                  col[LAYOUTS] = {s, 3 * s, m * s, s, 0, 0};
     o->dtype = d;
     o->row = row[layout];
     o->col = col[layout];
@@ -90,8 +99,8 @@ static void *element(operand *o, int64_t i, int64_t j) {
 }
 
 /* out is compared as a whole: its elements, and that nothing between them is touched. */
-static void expect_elementwise(const char *name, tp__pw_fn fn, tp__pw_fn one, operand *o, int count, int64_t m,
-                               int64_t n, double p, double q) {
+static void expect_elementwise(const char *name, tp__pw_fn fn, tp__pw_fn one, operand *o, int count,
+                               int64_t m, int64_t n, double p, double q) {
     static operand want;
     memcpy(&want, &o[0], sizeof want);
     tp__pw_block b = {.m = 1, .n = 1, .p = p, .q = q};
@@ -118,8 +127,10 @@ static void expect_elementwise(const char *name, tp__pw_fn fn, tp__pw_fn one, op
 }
 
 /* A kernel in random layouts of random shapes; out may be operand 1 itself. */
-static void try_layouts(const char *name, tp__pw_fn fn, tp__pw_fn one, const tp_dtype *dtype, int count, double p, double q) {
-    static const int64_t shape[][2] = {{1, 1}, {1, 700}, {3, 37}, {60, 10}, {2, 600}, {7, 129}, {5, 16}, {200, 1}, {1, 15}};
+static void try_layouts(const char *name, tp__pw_fn fn, tp__pw_fn one, const tp_dtype *dtype,
+                        int count, double p, double q) {
+    static const int64_t shape[][2] = {{1, 1},   {1, 700}, {3, 37},  {60, 10}, {2, 600},
+                                       {7, 129}, {5, 16},  {200, 1}, {1, 15}};
     static operand o[TP__PW_ARGS];
     for (int trial = 0; trial < TP__COUNT(shape); trial++) {
         const int64_t m = shape[trial][0], n = shape[trial][1];
@@ -129,7 +140,8 @@ static void try_layouts(const char *name, tp__pw_fn fn, tp__pw_fn one, const tp_
     }
 }
 
-static void in_place(const char *name, tp__pw_fn fn, const tp_dtype *dtype, int count, double p, double q) {
+static void in_place(const char *name, tp__pw_fn fn, const tp_dtype *dtype, int count, double p,
+                     double q) {
     static operand o[TP__PW_ARGS], copy;
     const int64_t n = 333;
     for (int k = 0; k < count; k++) lay_out(&o[k], dtype[k], k < 2 ? DENSE : NUMBER, 1, n);
@@ -140,7 +152,8 @@ static void in_place(const char *name, tp__pw_fn fn, const tp_dtype *dtype, int 
     b.ptr[0] = b.ptr[1] = copy.data;
     fn(&b);
     for (int64_t i = 0; i < n; i++)
-        if (!same(dtype[0], element(&o[0], 0, i), element(&copy, 0, i))) fail_msg("%s in place: place %ld", name, (long)i);
+        if (!same(dtype[0], element(&o[0], 0, i), element(&copy, 0, i)))
+            fail_msg("%s in place: place %ld", name, (long)i);
 }
 
 static void try_everywhere(const char *name, tp__pw_fn (*get)(int, tp_dtype), int what, tp_dtype d,
@@ -164,7 +177,7 @@ static tp__pw_fn backward(int op, tp_dtype d) {
     return tp__pw_backward((tp__pw_op)(op / 2), op % 2, d);
 }
 
-/* ---- every row of pointwise.def -------------------------------------------------------------------------- */
+/* ---- every row of pointwise.def -------------------------------------------------------------- */
 
 typedef struct row {
     const char *name;
@@ -184,15 +197,19 @@ enum { BOOL_sub = 0, BOOL_pow = 0, BOOL_remainder = 0, BOOL_floor_divide = 0 };
 enum { INT_clamp = 12, INT_leaky_relu = 0, INT_elu = 0 };
 
 static const row rows[] = {
-#define UNARY(name, grad, saves, lo, hi, ...) {#name, TP__PW_##name, 1, saves, false, lo, hi, FLOAT_BITS},
-#define UNARY_NUM(name, grad, saves, lo, hi, ...) {#name, TP__PW_##name, 1, saves, false, lo, hi, NUMBER_BITS},
+#define UNARY(name, grad, saves, lo, hi, ...) \
+    {#name, TP__PW_##name, 1, saves, false, lo, hi, FLOAT_BITS},
+#define UNARY_NUM(name, grad, saves, lo, hi, ...) \
+    {#name, TP__PW_##name, 1, saves, false, lo, hi, NUMBER_BITS},
 #define TEST(name, ...) {#name, TP__PW_##name, 1, -1, true, 0, 0, ALL_BITS},
-#define BINARY(name, grad, saves, lo, hi, ...) {#name, TP__PW_##name, 2, saves, false, lo, hi, FLOAT_BITS},
+#define BINARY(name, grad, saves, lo, hi, ...) \
+    {#name, TP__PW_##name, 2, saves, false, lo, hi, FLOAT_BITS},
 #define BINARY_NUM(name, grad, saves, lo, hi, ...) \
     {#name, TP__PW_##name, 2, saves, false, lo, hi, NUMBER_BITS | BOOL_##name},
 #define COMPARE(name, ...) {#name, TP__PW_##name, 2, -1, true, 0, 0, ALL_BITS},
 #define BITWISE(name, ...) {#name, TP__PW_##name, 2, -1, false, 0, 0, WHOLE_BITS},
-#define PARAM(name, grad, saves, lo, hi, ...) {#name, TP__PW_##name, 1, saves, false, lo, hi, FLOAT_BITS | INT_##name},
+#define PARAM(name, grad, saves, lo, hi, ...) \
+    {#name, TP__PW_##name, 1, saves, false, lo, hi, FLOAT_BITS | INT_##name},
 #include "kernels/pointwise.def"
 };
 
@@ -201,11 +218,14 @@ static void rows_have_their_dtypes(void **state) {
     for (int i = 0; i < TP__COUNT(rows); i++)
         for (tp_dtype d = TP_FLOAT32; d < TP__DTYPE_COUNT; d++) {
             const bool has = tp__pw_forward(rows[i].op, d) != NULL;
-            if (has != (rows[i].dtypes >> d & 1)) fail_msg("%s %s: kernel is %d", rows[i].name, name_of[d], has);
+            if (has != (rows[i].dtypes >> d & 1))
+                fail_msg("%s %s: kernel is %d", rows[i].name, name_of[d], has);
             const bool grad = tp__pw_backward(rows[i].op, 0, d) != NULL;
-            if (grad != (rows[i].saves >= 0 && d <= TP_FLOAT64)) fail_msg("%s %s: backward", rows[i].name, name_of[d]);
+            if (grad != (rows[i].saves >= 0 && d <= TP_FLOAT64))
+                fail_msg("%s %s: backward", rows[i].name, name_of[d]);
         }
-    for (tp_dtype d = TP_FLOAT32; d < TP__DTYPE_COUNT; d++) assert_non_null(tp__pw_forward(TP__PW_where, d));
+    for (tp_dtype d = TP_FLOAT32; d < TP__DTYPE_COUNT; d++)
+        assert_non_null(tp__pw_forward(TP__PW_where, d));
 }
 
 static void elements_stand_alone(void **state) {
@@ -213,7 +233,8 @@ static void elements_stand_alone(void **state) {
     for (int i = 0; i < TP__COUNT(rows); i++)
         for (tp_dtype d = TP_FLOAT32; d < TP__DTYPE_COUNT; d++) {
             const tp_dtype dtype[] = {rows[i].to_bool ? TP_BOOL : d, d, d};
-            try_everywhere(rows[i].name, forward, rows[i].op, d, dtype, 1 + rows[i].operands, -2.0, 3.0);
+            try_everywhere(rows[i].name, forward, rows[i].op, d, dtype, 1 + rows[i].operands, -2.0,
+                           3.0);
         }
     for (tp_dtype d = TP_FLOAT32; d < TP__DTYPE_COUNT; d++) {
         const tp_dtype dtype[] = {d, TP_BOOL, d, d};
@@ -227,7 +248,8 @@ static void gradients_stand_alone(void **state) {
         for (tp_dtype d = TP_FLOAT32; d <= TP_FLOAT64; d++) {
             const tp_dtype dtype[] = {d, d, d, d, d};
             for (int k = 0; k < rows[i].operands; k++)
-                try_everywhere(rows[i].name, backward, rows[i].op * 2 + k, d, dtype, TP__PW_ARGS, -2.0, 3.0);
+                try_everywhere(rows[i].name, backward, rows[i].op * 2 + k, d, dtype, TP__PW_ARGS,
+                               -2.0, 3.0);
         }
 }
 
@@ -247,45 +269,83 @@ static void gradients_are_slopes(void **state) {
         if (rows[i].saves < 0) continue;
         const tp__pw_fn f = tp__pw_forward(rows[i].op, TP_FLOAT64);
         for (int trial = 0; trial < 200; trial++) {
-            double a = random_in(rows[i].lo, rows[i].hi), b = random_in(rows[i].lo, rows[i].hi), g = random_in(-2, 2);
+            double a = random_in(rows[i].lo, rows[i].hi), b = random_in(rows[i].lo, rows[i].hi),
+                   g = random_in(-2, 2);
             if (fabs(a - b) < 1e-3) b += 2e-3; /* maximum and its kin have corners */
             if (fabs(a - p) < 1e-3 || fabs(a - q) < 1e-3) a += 2e-3;
             double y = value_of(f, a, b, p, q), got = 0;
             for (int k = 0; k < rows[i].operands; k++) {
                 const double ha = k == 0 ? h : 0, hb = k == 1 ? h : 0;
-                const double slope = (value_of(f, a + ha, b + hb, p, q) - value_of(f, a - ha, b - hb, p, q)) / (2 * h);
-                const tp__pw_block block = {.m = 1, .n = 1, .p = p, .q = q,
-                    .ptr = {&got, &g, rows[i].saves & SAVE_A ? &a : NULL, rows[i].saves & SAVE_B ? &b : NULL,
-                            rows[i].saves & SAVE_Y ? &y : NULL}};
+                const double slope =
+                    (value_of(f, a + ha, b + hb, p, q) - value_of(f, a - ha, b - hb, p, q)) /
+                    (2 * h);
+                const tp__pw_block block = {.m = 1,
+                                            .n = 1,
+                                            .p = p,
+                                            .q = q,
+                                            .ptr = {&got, &g, rows[i].saves & SAVE_A ? &a : NULL,
+                                                    rows[i].saves & SAVE_B ? &b : NULL,
+                                                    rows[i].saves & SAVE_Y ? &y : NULL}};
                 tp__pw_backward(rows[i].op, k, TP_FLOAT64)(&block);
                 if (!(fabs(got - g * slope) <= 1e-7 * (1 + fabs(g * slope))))
-                    fail_msg("%s: d/d%c at %g, %g is %.9g, not %.9g", rows[i].name, "ab"[k], a, b, got, g * slope);
+                    fail_msg("%s: d/d%c at %g, %g is %.9g, not %.9g", rows[i].name, "ab"[k], a, b,
+                             got, g * slope);
             }
         }
     }
 }
 
-/* ---- what single elements give --------------------------------------------------------------------------- */
+/* ---- what single elements give --------------------------------------------------------------- */
 
 static const struct {
     tp__pw_op op;
     double a, b, want;
 } float_cases[] = {
-    {TP__PW_neg, 0.0, 0, -0.0},          {TP__PW_abs, -0.0, 0, 0.0},         {TP__PW_abs, -INFINITY, 0, INFINITY},
-    {TP__PW_sign, -3, 0, -1},            {TP__PW_sign, -0.0, 0, 0},          {TP__PW_relu, -2, 0, 0},
-    {TP__PW_relu, NAN, 0, NAN},          {TP__PW_relu, INFINITY, 0, INFINITY}, {TP__PW_floor, -1.5, 0, -2},
-    {TP__PW_ceil, -1.5, 0, -1},          {TP__PW_trunc, -1.5, 0, -1},        {TP__PW_round, 2.5, 0, 2},
-    {TP__PW_round, -3.5, 0, -4},         {TP__PW_floor, 1e30, 0, 1e30},      {TP__PW_sqrt, -1, 0, NAN},
-    {TP__PW_sqrt, 9, 0, 3},              {TP__PW_rsqrt, 0.0, 0, INFINITY},   {TP__PW_rsqrt, 4, 0, 0.5},
-    {TP__PW_reciprocal, -0.0, 0, -INFINITY}, {TP__PW_div, 1, 0.0, INFINITY}, {TP__PW_div, 0, 0.0, NAN},
-    {TP__PW_maximum, NAN, 1, NAN},       {TP__PW_maximum, 1, NAN, NAN},      {TP__PW_maximum, -1, 2, 2},
-    {TP__PW_minimum, NAN, 1, NAN},       {TP__PW_minimum, 1, NAN, NAN},      {TP__PW_minimum, -INFINITY, 2, -INFINITY},
-    {TP__PW_remainder, -7, 3, 2},        {TP__PW_remainder, 7, -3, -2},      {TP__PW_remainder, -7, -3, -1},
-    {TP__PW_remainder, 5.5, 2, 1.5},     {TP__PW_remainder, 1, 0.0, NAN},    {TP__PW_remainder, 1, INFINITY, 1},
-    {TP__PW_floor_divide, -7, 2, -4},    {TP__PW_floor_divide, 7, -2, -4},   {TP__PW_floor_divide, -7, -2, 3},
-    {TP__PW_floor_divide, 1, 0.0, INFINITY}, {TP__PW_floor_divide, -1, 3, -1}, {TP__PW_floor_divide, 1, 0.25, 4},
-    {TP__PW_silu, 0, 0, 0},              {TP__PW_gelu, 0, 0, 0},             {TP__PW_softplus, 100, 0, 100},
-    {TP__PW_softplus, -INFINITY, 0, 0},  {TP__PW_logsigmoid, 1000, 0, 0},     {TP__PW_logsigmoid, -200, 0, -200},
+    {TP__PW_neg, 0.0, 0, -0.0},
+    {TP__PW_abs, -0.0, 0, 0.0},
+    {TP__PW_abs, -INFINITY, 0, INFINITY},
+    {TP__PW_sign, -3, 0, -1},
+    {TP__PW_sign, -0.0, 0, 0},
+    {TP__PW_relu, -2, 0, 0},
+    {TP__PW_relu, NAN, 0, NAN},
+    {TP__PW_relu, INFINITY, 0, INFINITY},
+    {TP__PW_floor, -1.5, 0, -2},
+    {TP__PW_ceil, -1.5, 0, -1},
+    {TP__PW_trunc, -1.5, 0, -1},
+    {TP__PW_round, 2.5, 0, 2},
+    {TP__PW_round, -3.5, 0, -4},
+    {TP__PW_floor, 1e30, 0, 1e30},
+    {TP__PW_sqrt, -1, 0, NAN},
+    {TP__PW_sqrt, 9, 0, 3},
+    {TP__PW_rsqrt, 0.0, 0, INFINITY},
+    {TP__PW_rsqrt, 4, 0, 0.5},
+    {TP__PW_reciprocal, -0.0, 0, -INFINITY},
+    {TP__PW_div, 1, 0.0, INFINITY},
+    {TP__PW_div, 0, 0.0, NAN},
+    {TP__PW_maximum, NAN, 1, NAN},
+    {TP__PW_maximum, 1, NAN, NAN},
+    {TP__PW_maximum, -1, 2, 2},
+    {TP__PW_minimum, NAN, 1, NAN},
+    {TP__PW_minimum, 1, NAN, NAN},
+    {TP__PW_minimum, -INFINITY, 2, -INFINITY},
+    {TP__PW_remainder, -7, 3, 2},
+    {TP__PW_remainder, 7, -3, -2},
+    {TP__PW_remainder, -7, -3, -1},
+    {TP__PW_remainder, 5.5, 2, 1.5},
+    {TP__PW_remainder, 1, 0.0, NAN},
+    {TP__PW_remainder, 1, INFINITY, 1},
+    {TP__PW_floor_divide, -7, 2, -4},
+    {TP__PW_floor_divide, 7, -2, -4},
+    {TP__PW_floor_divide, -7, -2, 3},
+    {TP__PW_floor_divide, 1, 0.0, INFINITY},
+    {TP__PW_floor_divide, -1, 3, -1},
+    {TP__PW_floor_divide, 1, 0.25, 4},
+    {TP__PW_silu, 0, 0, 0},
+    {TP__PW_gelu, 0, 0, 0},
+    {TP__PW_softplus, 100, 0, 100},
+    {TP__PW_softplus, -INFINITY, 0, 0},
+    {TP__PW_logsigmoid, 1000, 0, 0},
+    {TP__PW_logsigmoid, -200, 0, -200},
 };
 
 static void floats_as_torch(void **state) {
@@ -297,8 +357,10 @@ static void floats_as_torch(void **state) {
         const tp__pw_block block = {.m = 1, .n = 1, .ptr = {&y, &af, &bf}};
         tp__pw_forward(float_cases[i].op, TP_FLOAT32)(&block);
         const bool ok64 = got == want ? !signbit(got) == !signbit(want) : isnan(got) && isnan(want);
-        const bool ok32 = y == (float)want ? !signbit(y) == !signbit(want) : isnan(y) && isnan(want);
-        if (!ok64 || !ok32) fail_msg("case %d: f(%g, %g) is %g and %g, not %g", i, a, b, got, (double)y, want);
+        const bool ok32 =
+            y == (float)want ? !signbit(y) == !signbit(want) : isnan(y) && isnan(want);
+        if (!ok64 || !ok32)
+            fail_msg("case %d: f(%g, %g) is %g and %g, not %g", i, a, b, got, (double)y, want);
     }
 }
 
@@ -306,21 +368,36 @@ static const struct {
     tp__pw_op op;
     int64_t a, b, want;
 } whole_cases[] = {
-    {TP__PW_add, INT64_MAX, 1, INT64_MIN},     {TP__PW_sub, INT64_MIN, 1, INT64_MAX},
-    {TP__PW_mul, INT64_MIN, -1, INT64_MIN},    {TP__PW_neg, INT64_MIN, 0, INT64_MIN},
-    {TP__PW_abs, INT64_MIN, 0, INT64_MIN},     {TP__PW_abs, -5, 0, 5},
-    {TP__PW_square, 1ll << 32, 0, 0},          {TP__PW_sign, -9, 0, -1},
-    {TP__PW_relu, -9, 0, 0},                   {TP__PW_remainder, -7, 3, 2},
-    {TP__PW_remainder, 7, -3, -2},             {TP__PW_remainder, 7, 0, 0},
-    {TP__PW_remainder, INT64_MIN, -1, 0},      {TP__PW_floor_divide, -7, 2, -4},
-    {TP__PW_floor_divide, 7, -2, -4},          {TP__PW_floor_divide, 6, -2, -3},
-    {TP__PW_floor_divide, 7, 0, 0},            {TP__PW_floor_divide, INT64_MIN, -1, INT64_MIN},
-    {TP__PW_pow, 3, 4, 81},                    {TP__PW_pow, -2, 63, INT64_MIN},
-    {TP__PW_pow, 0, 0, 1},                     {TP__PW_pow, -1, -3, -1},
-    {TP__PW_pow, 1, -3, 1},                    {TP__PW_pow, 5, -1, 0},
-    {TP__PW_maximum, -3, 2, 2},                {TP__PW_minimum, -3, 2, -3},
-    {TP__PW_bitwise_and, 12, 10, 8},           {TP__PW_bitwise_or, 12, 10, 14},
-    {TP__PW_bitwise_xor, 12, 10, 6},           {TP__PW_floor, -7, 0, -7},
+    {TP__PW_add, INT64_MAX, 1, INT64_MIN},
+    {TP__PW_sub, INT64_MIN, 1, INT64_MAX},
+    {TP__PW_mul, INT64_MIN, -1, INT64_MIN},
+    {TP__PW_neg, INT64_MIN, 0, INT64_MIN},
+    {TP__PW_abs, INT64_MIN, 0, INT64_MIN},
+    {TP__PW_abs, -5, 0, 5},
+    {TP__PW_square, 1ll << 32, 0, 0},
+    {TP__PW_sign, -9, 0, -1},
+    {TP__PW_relu, -9, 0, 0},
+    {TP__PW_remainder, -7, 3, 2},
+    {TP__PW_remainder, 7, -3, -2},
+    {TP__PW_remainder, 7, 0, 0},
+    {TP__PW_remainder, INT64_MIN, -1, 0},
+    {TP__PW_floor_divide, -7, 2, -4},
+    {TP__PW_floor_divide, 7, -2, -4},
+    {TP__PW_floor_divide, 6, -2, -3},
+    {TP__PW_floor_divide, 7, 0, 0},
+    {TP__PW_floor_divide, INT64_MIN, -1, INT64_MIN},
+    {TP__PW_pow, 3, 4, 81},
+    {TP__PW_pow, -2, 63, INT64_MIN},
+    {TP__PW_pow, 0, 0, 1},
+    {TP__PW_pow, -1, -3, -1},
+    {TP__PW_pow, 1, -3, 1},
+    {TP__PW_pow, 5, -1, 0},
+    {TP__PW_maximum, -3, 2, 2},
+    {TP__PW_minimum, -3, 2, -3},
+    {TP__PW_bitwise_and, 12, 10, 8},
+    {TP__PW_bitwise_or, 12, 10, 14},
+    {TP__PW_bitwise_xor, 12, 10, 6},
+    {TP__PW_floor, -7, 0, -7},
 };
 
 static int64_t whole_value_of(tp__pw_op op, int64_t a, int64_t b, double p, double q) {
@@ -340,7 +417,9 @@ static int byte_value_of(tp__pw_op op, tp_dtype d, uint8_t a, uint8_t b, double 
 static void integers_wrap_and_never_trap(void **state) {
     (void)state;
     for (int i = 0; i < TP__COUNT(whole_cases); i++)
-        assert_int_equal(whole_value_of(whole_cases[i].op, whole_cases[i].a, whole_cases[i].b, 0, 0), whole_cases[i].want);
+        assert_int_equal(
+            whole_value_of(whole_cases[i].op, whole_cases[i].a, whole_cases[i].b, 0, 0),
+            whole_cases[i].want);
     assert_int_equal(byte_value_of(TP__PW_add, TP_UINT8, 200, 100, 0, 0), 44);
     assert_int_equal(byte_value_of(TP__PW_sub, TP_UINT8, 1, 2, 0, 0), 255);
     assert_int_equal(byte_value_of(TP__PW_neg, TP_UINT8, 1, 0, 0, 0), 255);
@@ -377,10 +456,18 @@ static void comparisons(void **state) {
             const struct {
                 tp__pw_op op;
                 bool want;
-            } c[] = {{TP__PW_eq, a == b}, {TP__PW_ne, a != b}, {TP__PW_lt, a < b}, {TP__PW_le, a <= b},
-                     {TP__PW_gt, a > b}, {TP__PW_ge, a >= b}, {TP__PW_logical_and, a != 0 && b != 0},
-                     {TP__PW_logical_or, a != 0 || b != 0}, {TP__PW_logical_xor, (a != 0) != (b != 0)},
-                     {TP__PW_isnan, isnan(a)}, {TP__PW_isinf, isinf(a)}, {TP__PW_isfinite, isfinite(a)},
+            } c[] = {{TP__PW_eq, a == b},
+                     {TP__PW_ne, a != b},
+                     {TP__PW_lt, a < b},
+                     {TP__PW_le, a <= b},
+                     {TP__PW_gt, a > b},
+                     {TP__PW_ge, a >= b},
+                     {TP__PW_logical_and, a != 0 && b != 0},
+                     {TP__PW_logical_or, a != 0 || b != 0},
+                     {TP__PW_logical_xor, (a != 0) != (b != 0)},
+                     {TP__PW_isnan, isnan(a)},
+                     {TP__PW_isinf, isinf(a)},
+                     {TP__PW_isfinite, isfinite(a)},
                      {TP__PW_logical_not, a == 0}};
             for (int k = 0; k < TP__COUNT(c); k++) {
                 uint8_t y = 7;
@@ -393,7 +480,7 @@ static void comparisons(void **state) {
     assert_int_equal(byte_value_of(TP__PW_isinf, TP_BOOL, 1, 0, 0, 0), 0);
 }
 
-/* ---- casts ------------------------------------------------------------------------------------------------- */
+/* ---- casts ----------------------------------------------------------------------------------- */
 
 static tp__pw_fn cast_of(int to, tp_dtype from) {
     return tp__cast((tp_dtype)to, from);
@@ -402,9 +489,11 @@ static tp__pw_fn cast_of(int to, tp_dtype from) {
 /* C's rule where it has one; else x86-64's, as the header says. */
 static void cast_one(tp_dtype to, void *y, tp_dtype from, const void *x) {
     const bool is_float = from <= TP_FLOAT64;
-    const double v = from == TP_FLOAT32 ? *(const float *)x : from == TP_FLOAT64 ? *(const double *)x : 0;
+    const double v = from == TP_FLOAT32   ? *(const float *)x
+                     : from == TP_FLOAT64 ? *(const double *)x
+                                          : 0;
     const int64_t w = from == TP_INT64 ? *(const int64_t *)x : is_float ? 0 : *(const uint8_t *)x;
-    const bool in64 = v >= -0x1p63 && v < 0x1p63, in32 = v > -0x1p31 && v < 0x1p31;
+    const bool in64 = v >= -0x1p63 && v<0x1p63, in32 = v> - 0x1p31 && v < 0x1p31;
     if (to == TP_FLOAT32) *(float *)y = is_float ? (float)v : (float)w;
     if (to == TP_FLOAT64) *(double *)y = is_float ? v : (double)w;
     if (to == TP_INT64) *(int64_t *)y = !is_float ? w : in64 ? (int64_t)v : INT64_MIN;
@@ -424,7 +513,8 @@ static void casts(void **state) {
                 cast_one(to, want, from, x);
                 const tp__pw_block b = {.m = 1, .n = 1, .ptr = {y, x}};
                 tp__cast(to, from)(&b);
-                if (!same(to, y, want)) fail_msg("%s to %s, case %d", name_of[from], name_of[to], i);
+                if (!same(to, y, want))
+                    fail_msg("%s to %s, case %d", name_of[from], name_of[to], i);
             }
         }
 }
@@ -433,7 +523,8 @@ static void casts(void **state) {
 static void transposed_copies(void **state) {
     (void)state;
     enum { MOST = 150 * 150 };
-    static const int64_t shape[][2] = {{150, 131}, {64, 64}, {65, 63}, {150, 3}, {3, 150}, {17, 145}, {128, 1}};
+    static const int64_t shape[][2] = {{150, 131}, {64, 64},  {65, 63}, {150, 3},
+                                       {3, 150},   {17, 145}, {128, 1}};
     static uint64_t x[MOST], y[MOST + 1];
     for (int i = 0; i < MOST; i++) x[i] = next_random();
     for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++) {
@@ -443,19 +534,22 @@ static void transposed_copies(void **state) {
                 const int64_t m = shape[k][0], n = shape[k][1], s = size_of[d];
                 char *const out = (char *)y + s;
                 memset(y, 0x5a, sizeof y);
-                const tp__pw_block b = {.m = m, .n = n, .ptr = {out, x}, .row = {n * s, s}, .col = {s, m * s}};
+                const tp__pw_block b = {
+                    .m = m, .n = n, .ptr = {out, x}, .row = {n * s, s}, .col = {s, m * s}};
                 tp__cast(d, d)(&b);
                 for (int64_t i = 0; i < m; i++)
                     for (int64_t j = 0; j < n; j++)
-                        assert_memory_equal(out + (i * n + j) * s, (char *)x + (j * m + i) * s, (size_t)s);
-                for (char *p = out + m * n * s; p < (char *)(y + MOST + 1); p++) assert_int_equal(*p, 0x5a);
+                        assert_memory_equal(out + (i * n + j) * s, (char *)x + (j * m + i) * s,
+                                            (size_t)s);
+                for (char *p = out + m * n * s; p < (char *)(y + MOST + 1); p++)
+                    assert_int_equal(*p, 0x5a);
                 for (char *p = (char *)y; p < out; p++) assert_int_equal(*p, 0x5a);
             }
     }
     tp__kernels_use(tp__cpu_isa());
 }
 
-/* ---- gather ------------------------------------------------------------------------------------------------- */
+/* ---- gather ---------------------------------------------------------------------------------- */
 
 static void gathered_rows(void **state) {
     (void)state;
@@ -463,15 +557,22 @@ static void gathered_rows(void **state) {
     static uint8_t bytes[ROWS * COLS];
     static float floats[ROWS * COLS], out[TAKEN * COLS];
     static int64_t index[TAKEN];
-    for (int i = 0; i < ROWS * COLS; i++) bytes[i] = (uint8_t)next_random(), floats[i] = (float)random_in(-3, 3);
+    for (int i = 0; i < ROWS * COLS; i++)
+        bytes[i] = (uint8_t)next_random(), floats[i] = (float)random_in(-3, 3);
     for (int i = 0; i < TAKEN; i++) index[i] = random_below(ROWS);
     for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++) {
         if (!tp__kernels_use(isa)) continue;
         for (int k = 0; k < 6; k++) {
             const bool u8 = k & 1, divide = k & 2, plain = k >= 4;
-            const tp__gather g = {.x = u8 ? (void *)bytes : (void *)floats, .x_is_u8 = u8, .divide = divide && !plain,
-                                  .index = index, .rows = TAKEN, .n = COLS, .scale = plain ? 1 : 255.0f,
-                                  .shift = plain ? 0 : -0.5f, .out = out};
+            const tp__gather g = {.x = u8 ? (void *)bytes : (void *)floats,
+                                  .x_is_u8 = u8,
+                                  .divide = divide && !plain,
+                                  .index = index,
+                                  .rows = TAKEN,
+                                  .n = COLS,
+                                  .scale = plain ? 1 : 255.0f,
+                                  .shift = plain ? 0 : -0.5f,
+                                  .out = out};
             tp__gather_rows(&g);
             for (int i = 0; i < TAKEN; i++)
                 for (int j = 0; j < COLS; j++) {
@@ -485,7 +586,7 @@ static void gathered_rows(void **state) {
     tp__kernels_use(tp__cpu_isa());
 }
 
-/* ---- optimizer steps ------------------------------------------------------------------------------------------ */
+/* ---- optimizer steps ------------------------------------------------------------------------- */
 
 enum { STEP_N = 70003, STEPS = 3 };
 
@@ -541,10 +642,12 @@ static void adam_by_hand(weights *w) {
 }
 
 static void expect_weights(const char *what) {
-    if (memcmp(here.p, by_hand.p, sizeof here.p) != 0 || memcmp(here.v, by_hand.v, sizeof here.v) != 0 ||
+    if (memcmp(here.p, by_hand.p, sizeof here.p) != 0 ||
+        memcmp(here.v, by_hand.v, sizeof here.v) != 0 ||
         memcmp(here.s, by_hand.s, sizeof here.s) != 0)
         fail_msg("%s float32 at %s", what, tp__isa_name(tp__kernels_isa()));
-    if (memcmp(here.pd, by_hand.pd, sizeof here.pd) != 0 || memcmp(here.vd, by_hand.vd, sizeof here.vd) != 0 ||
+    if (memcmp(here.pd, by_hand.pd, sizeof here.pd) != 0 ||
+        memcmp(here.vd, by_hand.vd, sizeof here.vd) != 0 ||
         memcmp(here.sd, by_hand.sd, sizeof here.sd) != 0)
         fail_msg("%s float64 at %s", what, tp__isa_name(tp__kernels_isa()));
 }
@@ -552,8 +655,10 @@ static void expect_weights(const char *what) {
 static void sgd_steps(bool momentum) {
     memcpy(&here, &start, sizeof here);
     for (int t = 0; t < STEPS; t++) {
-        tp__sgd_step(TP_FLOAT32, here.p, here.g[t], momentum ? here.v : NULL, STEP_N, lr, momentum ? mom : 0, wd, t == 0);
-        tp__sgd_step(TP_FLOAT64, here.pd, here.gd[t], momentum ? here.vd : NULL, STEP_N, lr, momentum ? mom : 0, wd, t == 0);
+        tp__sgd_step(TP_FLOAT32, here.p, here.g[t], momentum ? here.v : NULL, STEP_N, lr,
+                     momentum ? mom : 0, wd, t == 0);
+        tp__sgd_step(TP_FLOAT64, here.pd, here.gd[t], momentum ? here.vd : NULL, STEP_N, lr,
+                     momentum ? mom : 0, wd, t == 0);
     }
     expect_weights(momentum ? "SGD with momentum" : "SGD");
 }
@@ -561,8 +666,10 @@ static void sgd_steps(bool momentum) {
 static void adam_steps(void) {
     memcpy(&here, &start, sizeof here);
     for (int t = 0; t < STEPS; t++) {
-        tp__adam_step(TP_FLOAT32, here.p, here.g[t], here.v, here.s, STEP_N, lr, mom, b2, eps, wd, t + 1);
-        tp__adam_step(TP_FLOAT64, here.pd, here.gd[t], here.vd, here.sd, STEP_N, lr, mom, b2, eps, wd, t + 1);
+        tp__adam_step(TP_FLOAT32, here.p, here.g[t], here.v, here.s, STEP_N, lr, mom, b2, eps, wd,
+                      t + 1);
+        tp__adam_step(TP_FLOAT64, here.pd, here.gd[t], here.vd, here.sd, STEP_N, lr, mom, b2, eps,
+                      wd, t + 1);
     }
     expect_weights("Adam");
 }
@@ -601,7 +708,7 @@ static void optimizer_steps(void **state) {
     on_every_level_and_thread_count(adam_steps);
 }
 
-/* ---- normal numbers --------------------------------------------------------------------------------------------- */
+/* ---- normal numbers -------------------------------------------------------------------------- */
 
 static void normal_numbers(void **state) {
     (void)state;
@@ -626,7 +733,8 @@ static void normal_numbers(void **state) {
         const double r = sqrt(-2 * log(1 - ud[pair])), t = two_pi * ud[pair + 8];
         const double want = 0.5 + 2.0 * (i % 16 < 8 ? r * cos(t) : r * sin(t));
         if (fabs(xd[i] - want) > 1e-14) fail_msg("float64 number %d: %g, not %g", i, xd[i], want);
-        if (fabs(x[i] - want) > 6e-6) fail_msg("float32 number %d: %g, not %g", i, (double)x[i], want);
+        if (fabs(x[i] - want) > 6e-6)
+            fail_msg("float32 number %d: %g, not %g", i, (double)x[i], want);
     }
 }
 

@@ -1,8 +1,8 @@
-/* test_reduce.c -- reductions and row functions: right, and the same bits at every ISA level and for any
- * number of threads.
+/* test_reduce.c -- reductions and row functions: right, and the same bits at every ISA level and
+ * for any number of threads.
  *
- * What is right is computed here in long double or in 64-bit integers, one element after the other; how
- * far a float sum may be from it grows as the square root of what is added. */
+ * What is right is computed here in long double or in 64-bit integers, one element after the
+ * other; how far a float sum may be from it grows as the square root of what is added. */
 #include "kernels/kernels.h"
 #include "support.h"
 #include <float.h>
@@ -11,8 +11,10 @@
 #include <string.h>
 
 static const int64_t size_of[TP__DTYPE_COUNT] = {4, 8, 8, 1, 1};
-static const char *const name_of[TP__DTYPE_COUNT] = {"float32", "float64", "int64", "uint8", "bool"};
-static const char *const op_name[TP__RED_COUNT] = {"sum", "prod", "max", "min", "argmax", "argmin", "any", "all", "sumsqdev"};
+static const char *const name_of[TP__DTYPE_COUNT] = {"float32", "float64", "int64", "uint8",
+                                                     "bool"};
+static const char *const op_name[TP__RED_COUNT] = {"sum",    "prod", "max", "min",     "argmax",
+                                                   "argmin", "any",  "all", "sumsqdev"};
 
 static uint64_t next_random(void) {
     static uint64_t s = 0x853c49e6748fea9bu;
@@ -34,13 +36,15 @@ static void *get_memory(size_t bytes) {
     return p;
 }
 
-/* ---- reductions ----------------------------------------------------------------------------------------- */
+/* ---- reductions ------------------------------------------------------------------------------ */
 
 enum { PLAIN, TIES, WITH_NAN, ZEROS, KINDS };
 
 static void fill(tp_dtype d, void *p, int64_t n, int kind) {
     for (int64_t i = 0; i < n; i++) {
-        const double v = kind == ZEROS ? 0 : kind == TIES ? (double)random_below(4) : random_in(-1, 1);
+        const double v = kind == ZEROS  ? 0
+                         : kind == TIES ? (double)random_below(4)
+                                        : random_in(-1, 1);
         const bool nan = kind == WITH_NAN && random_below(50) == 0;
         if (d == TP_FLOAT32) ((float *)p)[i] = nan ? NAN : (float)v;
         if (d == TP_FLOAT64) ((double *)p)[i] = nan ? NAN : v;
@@ -88,12 +92,16 @@ static long double by_hand(const tp__reduce *r, int64_t o, int64_t i, long doubl
         const long double v = number(d, r->x, place);
         sum += v, prod *= v, size += fabsl(v);
         any |= v != 0, all &= v != 0;
-        if (d > TP_FLOAT64) wsum += (uint64_t)whole(d, r->x, place), wprod *= (uint64_t)whole(d, r->x, place);
+        if (d > TP_FLOAT64)
+            wsum += (uint64_t)whole(d, r->x, place), wprod *= (uint64_t)whole(d, r->x, place);
         if (r->aux) dev += (v - r->aux[o * r->inner + i]) * (v - r->aux[o * r->inner + i]);
         const bool more = r->op == TP__RED_MAX || r->op == TP__RED_ARGMAX ? v > best : v < best;
         if (at < 0 || (best == best && (more || v != v))) best = v, at = k;
     }
-    *scale = r->op == TP__RED_SUM ? size : r->op == TP__RED_PROD ? fabsl(prod) : r->op == TP__RED_SUMSQDEV ? dev : 0;
+    *scale = r->op == TP__RED_SUM        ? size
+             : r->op == TP__RED_PROD     ? fabsl(prod)
+             : r->op == TP__RED_SUMSQDEV ? dev
+                                         : 0;
     if (d > TP_FLOAT64) *scale = 0;
     switch (r->op) {
     case TP__RED_SUM: return d <= TP_FLOAT64 ? sum : (int64_t)wsum;
@@ -113,11 +121,14 @@ static void expect_right(const tp__reduce *r) {
     for (int64_t o = 0; o < r->outer; o++)
         for (int64_t i = 0; i < r->inner; i++) {
             long double scale;
-            const long double want = by_hand(r, o, i, &scale), got = number(d, r->out, o * r->inner + i);
-            const long double bound = scale * eps * (4 + sqrtl((long double)r->red) * (r->op == TP__RED_PROD ? 2 : 0.5L));
+            const long double want = by_hand(r, o, i, &scale),
+                              got = number(d, r->out, o * r->inner + i);
+            const long double bound =
+                scale * eps * (4 + sqrtl((long double)r->red) * (r->op == TP__RED_PROD ? 2 : 0.5L));
             if (fabsl(got - want) <= bound || (isnan(got) && isnan(want)) || got == want) continue;
-            fail_msg("%s %s [%ld, %ld, %ld] at %ld, %ld: %Lg, not %Lg", op_name[r->op], name_of[r->dtype],
-                     (long)r->outer, (long)r->red, (long)r->inner, (long)o, (long)i, got, want);
+            fail_msg("%s %s [%ld, %ld, %ld] at %ld, %ld: %Lg, not %Lg", op_name[r->op],
+                     name_of[r->dtype], (long)r->outer, (long)r->red, (long)r->inner, (long)o,
+                     (long)i, got, want);
         }
 }
 
@@ -152,8 +163,9 @@ static void expect_same_everywhere(tp__reduce r) {
             run(&r);
             level_nans(d, r.out, n);
             if (memcmp(r.out, want, (size_t)bytes) != 0)
-                fail_msg("%s %s [%ld, %ld, %ld] at %s on %d threads", op_name[r.op], name_of[r.dtype], (long)r.outer,
-                         (long)r.red, (long)r.inner, tp__isa_name(isa), threads[t]);
+                fail_msg("%s %s [%ld, %ld, %ld] at %s on %d threads", op_name[r.op],
+                         name_of[r.dtype], (long)r.outer, (long)r.red, (long)r.inner,
+                         tp__isa_name(isa), threads[t]);
         }
     }
     free(r.out);
@@ -161,9 +173,11 @@ static void expect_same_everywhere(tp__reduce r) {
     tpt_ok(tp_set_num_threads(0));
 }
 
-static void try_reduction(tp__red_op op, tp_dtype d, int64_t outer, int64_t red, int64_t inner, int kind) {
+static void try_reduction(tp__red_op op, tp_dtype d, int64_t outer, int64_t red, int64_t inner,
+                          int kind) {
     tp__reduce r = {.op = op, .dtype = d, .outer = outer, .red = red, .inner = inner};
-    void *x = get_memory((size_t)(outer * red * inner * size_of[d])), *out = get_memory((size_t)(outer * inner) * 8);
+    void *x = get_memory((size_t)(outer * red * inner * size_of[d])),
+         *out = get_memory((size_t)(outer * inner) * 8);
     double *aux = get_memory((size_t)(outer * inner) * 8);
     fill(d, x, outer * red * inner, kind);
     if (op == TP__RED_PROD && d <= TP_FLOAT64) fill_factors(d, x, outer * red * inner);
@@ -191,9 +205,11 @@ static void for_each_reduction(int64_t outer, int64_t red, int64_t inner) {
 
 static void small_shapes(void **state) {
     (void)state;
-    static const int64_t shape[][3] = {{1, 1, 1}, {1, 17, 1}, {5, 10, 1}, {3, 257, 1},  {1, 5, 7},   {1, 300, 10},
-                                       {2, 260, 3}, {4, 16, 49}, {1, 4096, 1}, {2, 4097, 1}, {1, 0, 1}, {3, 0, 5}};
-    for (int i = 0; i < TP__COUNT(shape); i++) for_each_reduction(shape[i][0], shape[i][1], shape[i][2]);
+    static const int64_t shape[][3] = {{1, 1, 1},    {1, 17, 1},   {5, 10, 1},  {3, 257, 1},
+                                       {1, 5, 7},    {1, 300, 10}, {2, 260, 3}, {4, 16, 49},
+                                       {1, 4096, 1}, {2, 4097, 1}, {1, 0, 1},   {3, 0, 5}};
+    for (int i = 0; i < TP__COUNT(shape); i++)
+        for_each_reduction(shape[i][0], shape[i][1], shape[i][2]);
 }
 
 static void random_shapes(void **state) {
@@ -207,11 +223,14 @@ static void random_shapes(void **state) {
 
 static void long_rows_and_columns(void **state) {
     (void)state;
-    static const int64_t shape[][3] = {{1, 1000003, 1}, {3, 20011, 1}, {1, 70001, 10}, {1, 2500, 300}, {1, 70, 9001}};
-    static const tp__red_op ops[] = {TP__RED_SUM, TP__RED_MAX, TP__RED_ARGMIN, TP__RED_ALL, TP__RED_SUMSQDEV};
+    static const int64_t shape[][3] = {
+        {1, 1000003, 1}, {3, 20011, 1}, {1, 70001, 10}, {1, 2500, 300}, {1, 70, 9001}};
+    static const tp__red_op ops[] = {TP__RED_SUM, TP__RED_MAX, TP__RED_ARGMIN, TP__RED_ALL,
+                                     TP__RED_SUMSQDEV};
     for (int i = 0; i < TP__COUNT(shape); i++)
         for (int k = 0; k < TP__COUNT(ops); k++)
-            for (tp_dtype d = TP_FLOAT32; d <= (ops[k] == TP__RED_SUMSQDEV ? TP_FLOAT64 : TP_INT64); d++)
+            for (tp_dtype d = TP_FLOAT32; d <= (ops[k] == TP__RED_SUMSQDEV ? TP_FLOAT64 : TP_INT64);
+                 d++)
                 try_reduction(ops[k], d, shape[i][0], shape[i][1], shape[i][2], PLAIN);
 }
 
@@ -222,9 +241,16 @@ static void sums_stay_accurate(void **state) {
     float *x = get_memory(N * sizeof *x), out[4];
     for (int i = 0; i < N; i++) x[i] = 0.1f;
     for (int inner = 1; inner <= 4; inner += 3) {
-        const tp__reduce r = {.op = TP__RED_SUM, .dtype = TP_FLOAT32, .outer = 1, .red = N / inner, .inner = inner, .x = x, .out = out};
+        const tp__reduce r = {.op = TP__RED_SUM,
+                              .dtype = TP_FLOAT32,
+                              .outer = 1,
+                              .red = N / inner,
+                              .inner = inner,
+                              .x = x,
+                              .out = out};
         run(&r);
-        for (int i = 0; i < inner; i++) assert_true(fabs(out[i] / (0.1f * (double)(N / inner)) - 1) < 2e-6);
+        for (int i = 0; i < inner; i++)
+            assert_true(fabs(out[i] / (0.1f * (double)(N / inner)) - 1) < 2e-6);
     }
     free(x);
 }
@@ -235,7 +261,13 @@ static void first_of_equals(void **state) {
     static float x[N];
     int64_t at = -1;
     x[7] = x[4099] = x[12345] = 3;
-    tp__reduce r = {.op = TP__RED_ARGMAX, .dtype = TP_FLOAT32, .outer = 1, .red = N, .inner = 1, .x = x, .out = &at};
+    tp__reduce r = {.op = TP__RED_ARGMAX,
+                    .dtype = TP_FLOAT32,
+                    .outer = 1,
+                    .red = N,
+                    .inner = 1,
+                    .x = x,
+                    .out = &at};
     run(&r);
     assert_int_equal(at, 7);
     x[15000] = x[16001] = NAN;
@@ -246,7 +278,7 @@ static void first_of_equals(void **state) {
     assert_int_equal(at, 15000);
 }
 
-/* ---- rows -------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* One case in both dtypes: x and y are rows of n, g another, t the targets. */
 typedef struct rows {
@@ -259,8 +291,10 @@ typedef struct rows {
 static void *as_dtype(tp_dtype d, const double *x, int64_t n) {
     void *p = get_memory((size_t)(n * size_of[d]));
     for (int64_t i = 0; i < n; i++)
-        if (d == TP_FLOAT32) ((float *)p)[i] = (float)x[i];
-        else ((double *)p)[i] = x[i];
+        if (d == TP_FLOAT32)
+            ((float *)p)[i] = (float)x[i];
+        else
+            ((double *)p)[i] = x[i];
     return p;
 }
 
@@ -269,10 +303,11 @@ typedef struct results {
     void *soft, *log_soft, *soft_back, *log_back, *loss, *lse, *entropy_back;
 } results;
 
-static results compute(tp_dtype d, const void *x, const void *g, const int64_t *t, int64_t m, int64_t n) {
+static results compute(tp_dtype d, const void *x, const void *g, const int64_t *t, int64_t m,
+                       int64_t n) {
     const size_t bytes = (size_t)(m * n * size_of[d]), row = (size_t)(m * size_of[d]);
-    results r = {(int64_t)bytes, get_memory(bytes), get_memory(bytes), get_memory(bytes), get_memory(bytes),
-                 get_memory(row), get_memory(row), get_memory(bytes)};
+    results r = {(int64_t)bytes,    get_memory(bytes), get_memory(bytes), get_memory(bytes),
+                 get_memory(bytes), get_memory(row),   get_memory(row),   get_memory(bytes)};
     tp__softmax(d, x, r.soft, m, n);
     tp__log_softmax(d, x, r.log_soft, m, n);
     tp__softmax_backward(d, r.soft, g, r.soft_back, m, n);
@@ -287,41 +322,55 @@ static void free_results(results *r) {
     for (int i = 0; i < TP__COUNT(p); i++) free(p[i]);
 }
 
-static void expect_near(const char *what, tp_dtype d, const void *got, int64_t i, long double want, long double scale) {
+static void expect_near(const char *what, tp_dtype d, const void *got, int64_t i, long double want,
+                        long double scale) {
     const long double eps = d == TP_FLOAT32 ? 0x1p-24L : 0x1p-53L, v = number(d, got, i);
-    if (!(fabsl(v - want) <= eps * scale)) fail_msg("%s %s at %ld: %Lg, not %Lg", what, name_of[d], (long)i, v, want);
+    if (!(fabsl(v - want) <= eps * scale))
+        fail_msg("%s %s at %ld: %Lg, not %Lg", what, name_of[d], (long)i, v, want);
 }
 
-/* One row against its definition; errors of a few units are allowed, growing with n's root in sums. */
-static void expect_row(tp_dtype d, const results *r, const void *x, const void *g, int64_t t, int64_t row, int64_t n) {
+/* One row against its definition; errors of a few units are allowed, growing with n's root in
+ * sums. */
+static void expect_row(tp_dtype d, const results *r, const void *x, const void *g, int64_t t,
+                       int64_t row, int64_t n) {
     long double m = -INFINITY, s = 0, gs = 0, gy = 0, size = 0, gsize = 0;
     const int64_t at = row * n;
     for (int64_t j = 0; j < n; j++) m = fmaxl(m, number(d, x, at + j));
     for (int64_t j = 0; j < n; j++) s += expl(number(d, x, at + j) - m);
-    const long double lse = m + logl(s), few = 8 + sqrtl((long double)n) / 4, width = few + fabsl(m) + fabsl(lse);
+    const long double lse = m + logl(s), few = 8 + sqrtl((long double)n) / 4,
+                      width = few + fabsl(m) + fabsl(lse);
     for (int64_t j = 0; j < n; j++) {
         const long double gj = number(d, g, at + j), y = expl(number(d, x, at + j) - lse);
         gs += gj, gy += gj * y, gsize += fabsl(gj), size += fabsl(gj * y);
     }
-    expect_near("loss", d, r->loss, row, lse - number(d, x, at + t), 4 * width + 2 * fabsl(number(d, x, at + t)));
+    expect_near("loss", d, r->loss, row, lse - number(d, x, at + t),
+                4 * width + 2 * fabsl(number(d, x, at + t)));
     expect_near("lse", d, r->lse, row, lse, 4 * width);
     const long double g0 = number(d, g, at);
     for (int64_t j = 0; j < n; j++) {
         const long double v = number(d, x, at + j), y = expl(v - lse), gj = number(d, g, at + j);
-        const long double err = few + fabsl(v - m) + logl(s); /* of e^(x - m) and of its log, in eps */
+        const long double err =
+            few + fabsl(v - m) + logl(s); /* of e^(x - m) and of its log, in eps */
         expect_near("softmax", d, r->soft, at + j, y, 2 * y * err + 1e-30L);
         expect_near("log_softmax", d, r->log_soft, at + j, v - lse, 4 * err);
-        expect_near("softmax backward", d, r->soft_back, at + j, y * (gj - gy), 8 * y * err * (fabsl(gj) + size) + 1e-30L);
-        expect_near("log_softmax backward", d, r->log_back, at + j, gj - y * gs, 8 * err * (fabsl(gj) + y * gsize));
-        expect_near("cross entropy backward", d, r->entropy_back, at + j, (y - (j == t)) * g0, (4 * y * (err + width) + 2) * fabsl(g0));
+        expect_near("softmax backward", d, r->soft_back, at + j, y * (gj - gy),
+                    8 * y * err * (fabsl(gj) + size) + 1e-30L);
+        expect_near("log_softmax backward", d, r->log_back, at + j, gj - y * gs,
+                    8 * err * (fabsl(gj) + y * gsize));
+        expect_near("cross entropy backward", d, r->entropy_back, at + j, (y - (j == t)) * g0,
+                    (4 * y * (err + width) + 2) * fabsl(g0));
     }
 }
 
-static void expect_same_results(const results *a, const results *b, int64_t row, const char *isa, int threads) {
-    const bool ok = !memcmp(a->soft, b->soft, (size_t)a->size) && !memcmp(a->log_soft, b->log_soft, (size_t)a->size) &&
+static void expect_same_results(const results *a, const results *b, int64_t row, const char *isa,
+                                int threads) {
+    const bool ok = !memcmp(a->soft, b->soft, (size_t)a->size) &&
+                    !memcmp(a->log_soft, b->log_soft, (size_t)a->size) &&
                     !memcmp(a->soft_back, b->soft_back, (size_t)a->size) &&
-                    !memcmp(a->log_back, b->log_back, (size_t)a->size) && !memcmp(a->loss, b->loss, (size_t)row) &&
-                    !memcmp(a->lse, b->lse, (size_t)row) && !memcmp(a->entropy_back, b->entropy_back, (size_t)a->size);
+                    !memcmp(a->log_back, b->log_back, (size_t)a->size) &&
+                    !memcmp(a->loss, b->loss, (size_t)row) &&
+                    !memcmp(a->lse, b->lse, (size_t)row) &&
+                    !memcmp(a->entropy_back, b->entropy_back, (size_t)a->size);
     if (!ok) fail_msg("rows at %s on %d threads", isa, threads);
 }
 
@@ -355,7 +404,8 @@ static void try_rows(tp_dtype d, int64_t m, int64_t n, double spread) {
 
 static void row_functions(void **state) {
     (void)state;
-    static const int64_t shape[][2] = {{1, 1}, {500, 10}, {7, 16}, {3, 37}, {64, 511}, {9, 513}, {2, 100003}, {40, 1000}};
+    static const int64_t shape[][2] = {{1, 1},    {500, 10}, {7, 16},     {3, 37},
+                                       {64, 511}, {9, 513},  {2, 100003}, {40, 1000}};
     for (int i = 0; i < TP__COUNT(shape); i++)
         for (tp_dtype d = TP_FLOAT32; d <= TP_FLOAT64; d++) {
             try_rows(d, shape[i][0], shape[i][1], 3);
@@ -365,7 +415,8 @@ static void row_functions(void **state) {
 
 static void rows_with_infinities(void **state) {
     (void)state;
-    static const float x[3][4] = {{1, -INFINITY, 1, -INFINITY}, {0, NAN, 1, 2}, {1e30f, -1e30f, 0, 0}};
+    static const float x[3][4] = {
+        {1, -INFINITY, 1, -INFINITY}, {0, NAN, 1, 2}, {1e30f, -1e30f, 0, 0}};
     float y[3][4], l[3][4];
     tp__softmax(TP_FLOAT32, x, y, 3, 4);
     tp__log_softmax(TP_FLOAT32, x, l, 3, 4);
@@ -376,8 +427,9 @@ static void rows_with_infinities(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(small_shapes),       TPT(random_shapes),   TPT(long_rows_and_columns), TPT(sums_stay_accurate),
-        TPT(first_of_equals),    TPT(row_functions),   TPT(rows_with_infinities),
+        TPT(small_shapes),         TPT(random_shapes),   TPT(long_rows_and_columns),
+        TPT(sums_stay_accurate),   TPT(first_of_equals), TPT(row_functions),
+        TPT(rows_with_infinities),
     };
     return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
-/* test_vmath.c -- exp, log, sin and their kin against the C library, one precision wider: float over
- * every exponent against double, double against long double; and at every ISA level the same bits.
+/* test_vmath.c -- exp, log, sin and their kin against the C library, one precision wider: float
+ * over every exponent against double, double against long double; and at every ISA level the
+ * same bits.
  *
- * The functions are called as the library calls them, through the kernels' table. Bounds are what was
- * measured over all floats (or over far more doubles than here), rounded up in the second decimal. */
+ * The functions are called as the library calls them, through the kernels' table. Bounds are
+ * what was measured over all floats (or over far more doubles than here), rounded up in the
+ * second decimal. */
 #include "kernels/kernels.h"
 #include "support.h"
 #include <float.h>
@@ -41,11 +43,13 @@ static const struct {
     {"erf", TP__PW_erf, erf, erfl, 1.30, 1.35},
 };
 
-/* ---- distances ---------------------------------------------------------------------------------------- */
+/* ---- distances ------------------------------------------------------------------------------- */
 
-/* |got - want| in units in the last place of a type with `digits` bits and least exponent `least`. Equal
- * after rounding counts as 0 (so that an overflow both agree on does), a wrong kind as infinite. */
-static double distance(long double got, long double want, long double rounded, int digits, int least) {
+/* |got - want| in units in the last place of a type with `digits` bits and least exponent
+ * `least`. Equal after rounding counts as 0 (so that an overflow both agree on does), a wrong
+ * kind as infinite. */
+static double distance(long double got, long double want, long double rounded, int digits,
+                       int least) {
     if (got == rounded || (isnan(got) && isnan(want))) return 0;
     if (isnan(got) || isnan(want) || isinf(got) || isinf(rounded)) return INFINITY;
     int e;
@@ -61,16 +65,18 @@ static double distance_f64(double got, long double want) {
     return distance(got, want, (double)want, DBL_MANT_DIG, DBL_MIN_EXP);
 }
 
-/* ---- calls -------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void call(tp__pw_op op, tp_dtype d, void *out, const void *a, const void *b, int64_t n) {
     const int64_t size = d == TP_FLOAT32 ? 4 : 8;
-    const tp__pw_block block = {.m = 1, .n = n, .ptr = {out, (void *)a, (void *)b}, .col = {size, size, size}};
+    const tp__pw_block block = {
+        .m = 1, .n = n, .ptr = {out, (void *)a, (void *)b}, .col = {size, size, size}};
     tp__pw_forward(op, d)(&block);
 }
 
 /* The same bits at every level; NaN may have any payload. */
-static void expect_same(const char *what, const void *got, const void *want, tp_dtype d, int64_t n) {
+static void expect_same(const char *what, const void *got, const void *want, tp_dtype d,
+                        int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         const double g = d == TP_FLOAT32 ? ((const float *)got)[i] : ((const double *)got)[i];
         const double w = d == TP_FLOAT32 ? ((const float *)want)[i] : ((const double *)want)[i];
@@ -95,7 +101,7 @@ static void call_everywhere(const char *name, tp__pw_op op, tp_dtype d, void *ou
     tp__kernels_use(tp__cpu_isa());
 }
 
-/* ---- one argument ------------------------------------------------------------------------------------- */
+/* ---- one argument ---------------------------------------------------------------------------- */
 
 static void floats_against_double(void **state) {
     (void)state;
@@ -115,7 +121,8 @@ static void floats_against_double(void **state) {
             }
         }
         print_message("# %-8s float32 %.3f ulp at %a\n", functions[f].name, worst, at);
-        if (worst > functions[f].ulp_f32) fail_msg("%s: %.3f ulp at %a", functions[f].name, worst, at);
+        if (worst > functions[f].ulp_f32)
+            fail_msg("%s: %.3f ulp at %a", functions[f].name, worst, at);
     }
 }
 
@@ -147,7 +154,8 @@ static void doubles_against_long_double(void **state) {
             }
         }
         print_message("# %-8s float64 %.3f ulp at %a\n", functions[f].name, worst, at);
-        if (worst > functions[f].ulp_f64) fail_msg("%s: %.3f ulp at %a", functions[f].name, worst, at);
+        if (worst > functions[f].ulp_f64)
+            fail_msg("%s: %.3f ulp at %a", functions[f].name, worst, at);
     }
 }
 
@@ -158,17 +166,39 @@ static void edges(void **state) {
         tp__pw_op op;
         double x, y;
     } c[] = {
-        {TP__PW_exp, 0.0, 1},          {TP__PW_exp, -INFINITY, 0},     {TP__PW_exp, INFINITY, INFINITY},
-        {TP__PW_exp, 1000, INFINITY},  {TP__PW_exp, -1000, 0},         {TP__PW_expm1, -0.0, -0.0},
-        {TP__PW_expm1, -INFINITY, -1}, {TP__PW_expm1, INFINITY, INFINITY}, {TP__PW_log, 1, 0},
-        {TP__PW_log, 0.0, -INFINITY},  {TP__PW_log, -0.0, -INFINITY},  {TP__PW_log, INFINITY, INFINITY},
-        {TP__PW_log, -1, NAN},         {TP__PW_log1p, -0.0, -0.0},     {TP__PW_log1p, -1, -INFINITY},
-        {TP__PW_log1p, -2, NAN},       {TP__PW_log2, 8, 3},            {TP__PW_log2, 0x1p-100, -100},
-        {TP__PW_log10, 1000, 3},       {TP__PW_log10, 1e22, 22},       {TP__PW_sin, -0.0, -0.0},
-        {TP__PW_sin, INFINITY, NAN},   {TP__PW_cos, 0.0, 1},           {TP__PW_cos, -INFINITY, NAN},
-        {TP__PW_tanh, -0.0, -0.0},     {TP__PW_tanh, 50, 1},           {TP__PW_tanh, -INFINITY, -1},
-        {TP__PW_sigmoid, 0.0, 0.5},    {TP__PW_sigmoid, INFINITY, 1},  {TP__PW_sigmoid, -INFINITY, 0},
-        {TP__PW_erf, -0.0, -0.0},      {TP__PW_erf, 10, 1},            {TP__PW_erf, -INFINITY, -1},
+        {TP__PW_exp, 0.0, 1},
+        {TP__PW_exp, -INFINITY, 0},
+        {TP__PW_exp, INFINITY, INFINITY},
+        {TP__PW_exp, 1000, INFINITY},
+        {TP__PW_exp, -1000, 0},
+        {TP__PW_expm1, -0.0, -0.0},
+        {TP__PW_expm1, -INFINITY, -1},
+        {TP__PW_expm1, INFINITY, INFINITY},
+        {TP__PW_log, 1, 0},
+        {TP__PW_log, 0.0, -INFINITY},
+        {TP__PW_log, -0.0, -INFINITY},
+        {TP__PW_log, INFINITY, INFINITY},
+        {TP__PW_log, -1, NAN},
+        {TP__PW_log1p, -0.0, -0.0},
+        {TP__PW_log1p, -1, -INFINITY},
+        {TP__PW_log1p, -2, NAN},
+        {TP__PW_log2, 8, 3},
+        {TP__PW_log2, 0x1p-100, -100},
+        {TP__PW_log10, 1000, 3},
+        {TP__PW_log10, 1e22, 22},
+        {TP__PW_sin, -0.0, -0.0},
+        {TP__PW_sin, INFINITY, NAN},
+        {TP__PW_cos, 0.0, 1},
+        {TP__PW_cos, -INFINITY, NAN},
+        {TP__PW_tanh, -0.0, -0.0},
+        {TP__PW_tanh, 50, 1},
+        {TP__PW_tanh, -INFINITY, -1},
+        {TP__PW_sigmoid, 0.0, 0.5},
+        {TP__PW_sigmoid, INFINITY, 1},
+        {TP__PW_sigmoid, -INFINITY, 0},
+        {TP__PW_erf, -0.0, -0.0},
+        {TP__PW_erf, 10, 1},
+        {TP__PW_erf, -INFINITY, -1},
     };
     for (int i = 0; i < TP__COUNT(c); i++) {
         const float x = (float)c[i].x, y = (float)c[i].y;
@@ -181,11 +211,12 @@ static void edges(void **state) {
     }
 }
 
-/* ---- pow ---------------------------------------------------------------------------------------------- */
+/* ---- pow ------------------------------------------------------------------------------------- */
 
-static const double special[] = {0.0,  -0.0, 1,    -1,        2,         -2,  3,     -3,     0.5,    -0.5,
-                                 2.5,  -2.5, 1e30, -1e30,     1e-40,     -1e-40, 16777217, 4194305, 0.99999994,
-                                 1e300, -1e-310, 0x1p53, -0x1p53, INFINITY, -INFINITY, NAN};
+static const double special[] = {0.0,    -0.0,    1,        -1,        2,          -2,    3,
+                                 -3,     0.5,     -0.5,     2.5,       -2.5,       1e30,  -1e30,
+                                 1e-40,  -1e-40,  16777217, 4194305,   0.99999994, 1e300, -1e-310,
+                                 0x1p53, -0x1p53, INFINITY, -INFINITY, NAN};
 
 static void pow_of_special_numbers(void **state) {
     (void)state;
@@ -210,7 +241,8 @@ static void pow_of_special_numbers(void **state) {
 static void random_powers(double *x, double *y, int64_t n, double limit) {
     for (int64_t i = 0; i < n; i++) {
         const uint64_t u = next_random();
-        const double m = 1 + ldexp((double)(u >> 12), -52), l = u & 1 ? 1 : (double)(int)(u >> 3 & 255) - 128;
+        const double m = 1 + ldexp((double)(u >> 12), -52),
+                     l = u & 1 ? 1 : (double)(int)(u >> 3 & 255) - 128;
         x[i] = u & 2 ? ldexp(m, (int)(limit / 1100 * l)) : 1 + ldexp(m - 1.5, -(int)(u >> 5 & 31));
         const double log_x = log(x[i]), t = ldexp((double)(int64_t)next_random(), -63) * limit;
         y[i] = u & 4 ? floor(t) : t / (log_x == 0 ? 1 : log_x);
@@ -234,14 +266,15 @@ static void pow_against_wider(void **state) {
         }
     }
     print_message("# pow      float32 %.3f ulp, float64 %.3f ulp\n", worst_f, worst_d);
-    if (worst_f > 0.55 || worst_d > 1) fail_msg("pow: float32 %.3f ulp, float64 %.3f ulp", worst_f, worst_d);
+    if (worst_f > 0.55 || worst_d > 1)
+        fail_msg("pow: float32 %.3f ulp, float64 %.3f ulp", worst_f, worst_d);
 }
 
 int main(void) {
     const char *all = getenv("TAPER_ALL_FLOATS");
     all_floats = all && strcmp(all, "1") == 0;
     const struct CMUnitTest tests[] = {
-        TPT(floats_against_double),   TPT(doubles_against_long_double), TPT(edges),
+        TPT(floats_against_double),  TPT(doubles_against_long_double), TPT(edges),
         TPT(pow_of_special_numbers), TPT(pow_against_wider),
     };
     return cmocka_run_group_tests_name("vmath", tests, NULL, NULL);

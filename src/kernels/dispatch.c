@@ -1,4 +1,5 @@
-/* dispatch.c -- which ISA level's table is in use: the processor's best, unless TAPER_ISA lowers it.
+/* dispatch.c -- which ISA level's table is in use: the processor's best, unless TAPER_ISA lowers
+ * it.
  *
  * The choice is made on first use; two threads that make it at once make the same. */
 #include "kernels/isa.h"
@@ -6,8 +7,9 @@
 static _Atomic(const tp__kernels *) in_use;
 
 static const tp__kernels *table_of(tp__isa isa) {
-    static const tp__kernels *const table[TP__ISA_COUNT] = {
-        [TP__ISA_BASE] = &tp__kernels_base, [TP__ISA_V3] = &tp__kernels_v3, [TP__ISA_V4] = &tp__kernels_v4};
+    static const tp__kernels *const table[TP__ISA_COUNT] = {[TP__ISA_BASE] = &tp__kernels_base,
+                                                            [TP__ISA_V3] = &tp__kernels_v3,
+                                                            [TP__ISA_V4] = &tp__kernels_v4};
     return table[isa];
 }
 

@@ -7,23 +7,23 @@
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
 
-/* ---- pointwise ------------------------------------------------------------------------------------- */
+/* ---- pointwise ------------------------------------------------------------------------------- */
 
 /* n elements of dense operands; ptr as in tp__pw_block. */
 typedef void (*tp__pw_loop)(int64_t n, void *const *ptr, double p, double q);
 
 typedef struct tp__pw_kernel {
     tp__pw_loop loop;
-    tp__pw_loop one_a, one_b;   /* the same where operand 1 (2) is a single number, or NULL */
-    bool padded;                /* wants n in multiples of TP__PW_PAD, as its body is large */
-    uint8_t size[TP__PW_ARGS];  /* bytes of an element, 0 where there is no operand */
+    tp__pw_loop one_a, one_b;  /* the same where operand 1 (2) is a single number, or NULL */
+    bool padded;               /* wants n in multiples of TP__PW_PAD, as its body is large */
+    uint8_t size[TP__PW_ARGS]; /* bytes of an element, 0 where there is no operand */
 } tp__pw_kernel;
 enum { TP__PW_PAD = 16 };
 
 /* Run a kernel over a block with any strides: pointwise.c. */
 void tp__pw_drive(const tp__pw_kernel *k, const tp__pw_block *b);
 
-/* ---- reductions ------------------------------------------------------------------------------------ */
+/* ---- reductions ------------------------------------------------------------------------------ */
 
 /* Accumulators are numbers (of out's type; f64 for SUMSQDEV) or, for ARGMAX and ARGMIN, these. */
 typedef struct tp__red_best {
@@ -38,30 +38,33 @@ typedef struct tp__red_best {
 
 typedef struct tp__red_kernel {
     size_t in, acc, out; /* bytes of an element, an accumulator and a result */
-    /* acc[i] = reduction of x[i][0..n), rows `stride` elements apart; the first column is number `base`
-     * of the whole row. n may be 0. aux: a number per row. */
-    void (*rows)(const void *x, int64_t rows, int64_t n, int64_t stride, int64_t base, const double *aux,
-                 void *acc);
-    /* acc[j] = reduction of x[0..n)[j] for j < width, rows `stride` elements apart. aux: a number per column. */
-    void (*cols)(const void *x, int64_t n, int64_t width, int64_t stride, int64_t base, const double *aux,
-                 void *acc);
-    void (*join)(void *acc, const void *later, int64_t n); /* acc[i] = acc[i] joined with later[i] */
+    /* acc[i] = reduction of x[i][0..n), rows `stride` elements apart; the first column is number
+     * `base` of the whole row. n may be 0. aux: a number per row. */
+    void (*rows)(const void *x, int64_t rows, int64_t n, int64_t stride, int64_t base,
+                 const double *aux, void *acc);
+    /* acc[j] = reduction of x[0..n)[j] for j < width, rows `stride` elements apart. aux: a
+     * number per column. */
+    void (*cols)(const void *x, int64_t n, int64_t width, int64_t stride, int64_t base,
+                 const double *aux, void *acc);
+    void (*join)(void *acc, const void *later,
+                 int64_t n); /* acc[i] = acc[i] joined with later[i] */
     void (*finish)(const void *acc, void *out, int64_t n); /* NULL: accumulators are results */
 } tp__red_kernel;
 
-/* ---- rows ------------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 typedef struct tp__row_kernel {
     void (*softmax)(const void *x, void *y, int64_t rows, int64_t n);
     void (*log_softmax)(const void *x, void *y, int64_t rows, int64_t n);
     void (*softmax_backward)(const void *y, const void *g, void *gx, int64_t rows, int64_t n);
     void (*log_softmax_backward)(const void *y, const void *g, void *gx, int64_t rows, int64_t n);
-    void (*cross_entropy)(const void *x, const int64_t *t, void *loss, void *lse, int64_t rows, int64_t n);
+    void (*cross_entropy)(const void *x, const int64_t *t, void *loss, void *lse, int64_t rows,
+                          int64_t n);
     void (*cross_entropy_backward)(const void *x, const int64_t *t, const void *lse, const void *g,
                                    int64_t g_step, void *gx, int64_t rows, int64_t n);
 } tp__row_kernel;
 
-/* ---- steps ------------------------------------------------------------------------------------------ */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 /* The numbers of a step as they enter it, in double; each is rounded to the dtype once. */
 typedef struct tp__sgd_args {
@@ -78,7 +81,7 @@ typedef struct tp__step_kernel {
     void (*box_muller)(void *x, int64_t groups, double mean, double std);
 } tp__step_kernel;
 
-/* ---- the table -------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 enum { TP__FLOATS = TP_FLOAT64 + 1 }; /* dtypes that have gradients come first */
 

@@ -2,14 +2,15 @@
  *
  * Every loop is written once (*.inc), included once per dtype and compiled once per ISA level
  * (isa_base.c, isa_v3.c, isa_v4.c); dispatch.c picks one table at start. Policy (tiles, threads,
- * chunk trees) lives in gemm.c, reduce.c, rowwise.c, and depends on shapes alone, so every result has
- * the same bits for any number of threads. -ffp-contract=off: a fused multiply-add stands only where
- * it is written, and everything but GEMM has the same bits at all three levels. */
+ * chunk trees) lives in gemm.c, reduce.c, rowwise.c, and depends on shapes alone, so every
+ * result has the same bits for any number of threads. -ffp-contract=off: a fused multiply-add
+ * stands only where it is written, and everything but GEMM has the same bits at all three
+ * levels. */
 #ifndef TAPER_SRC_KERNELS_H
 #define TAPER_SRC_KERNELS_H
 #include "base/base.h"
 
-/* ---- pointwise: pointwise.def, pointwise.inc ---------------------------------------------------- */
+/* ---- pointwise: pointwise.def, pointwise.inc ------------------------------------------------- */
 
 enum { SAVE_NONE = 0, SAVE_A = 1, SAVE_B = 2, SAVE_Y = 4 };
 
@@ -27,10 +28,10 @@ typedef enum tp__pw_op {
     TP__PW_COUNT
 } tp__pw_op;
 
-/* A block of m rows by n columns. p[0] is written, the others are read; strides in bytes, 0 where an
- * operand repeats (never for p[0]). p[0] may be the same array as an operand with the same strides.
- * Forward: p[1] = a, p[2] = b, p[3] = c. Backward: p[1] = g, p[2] = a, p[3] = b, p[4] = y; one that
- * the row does not save may be NULL. p and q: the two numbers of PARAM rows. */
+/* A block of m rows by n columns. p[0] is written, the others are read; strides in bytes, 0
+ * where an operand repeats (never for p[0]). p[0] may be the same array as an operand with the
+ * same strides. Forward: p[1] = a, p[2] = b, p[3] = c. Backward: p[1] = g, p[2] = a, p[3] = b,
+ * p[4] = y; one that the row does not save may be NULL. p and q: the two numbers of PARAM rows. */
 enum { TP__PW_ARGS = 5 };
 typedef struct tp__pw_block {
     int64_t m, n;
@@ -40,7 +41,7 @@ typedef struct tp__pw_block {
 } tp__pw_block;
 typedef void (*tp__pw_fn)(const tp__pw_block *b);
 
-/* ---- reductions: reduce.c, reduce.inc ----------------------------------------------------------- */
+/* ---- reductions: reduce.c, reduce.inc -------------------------------------------------------- */
 
 /* x[outer, red, inner] row-major and dense -> out[outer, inner].
  * SUM, PROD: f32 -> f32, f64 -> f64, i64/u8/bool -> i64. MAX, MIN: same dtype; NaN wins.
@@ -49,8 +50,16 @@ typedef void (*tp__pw_fn)(const tp__pw_block *b);
  * red = 0 gives the identity (SUM 0, PROD 1, ANY 0, ALL 1); MAX, MIN, ARG* are not called with it.
  * Float sums: 4 x 16 fixed lanes within chunks of TP__RED_CHUNK, chunks joined in a fixed tree. */
 typedef enum tp__red_op {
-    TP__RED_SUM, TP__RED_PROD, TP__RED_MAX, TP__RED_MIN, TP__RED_ARGMAX, TP__RED_ARGMIN,
-    TP__RED_ANY, TP__RED_ALL, TP__RED_SUMSQDEV, TP__RED_COUNT
+    TP__RED_SUM,
+    TP__RED_PROD,
+    TP__RED_MAX,
+    TP__RED_MIN,
+    TP__RED_ARGMAX,
+    TP__RED_ARGMIN,
+    TP__RED_ANY,
+    TP__RED_ALL,
+    TP__RED_SUMSQDEV,
+    TP__RED_COUNT
 } tp__red_op;
 typedef struct tp__reduce {
     tp__red_op op;
@@ -64,13 +73,14 @@ typedef struct tp__reduce {
 size_t tp__reduce_workspace(const tp__reduce *r);
 void tp__reduce_run(const tp__reduce *r, void *workspace);
 
-/* ---- matrix multiply: gemm.c, gemm.inc ---------------------------------------------------------- */
+/* ---- matrix multiply: gemm.c, gemm.inc ------------------------------------------------------- */
 
 /* c[M, N] = act(a[M, K] @ b[K, N] + bias[N]), or c += ... with `accumulate`. dtype TP_FLOAT32,
- * TP_FLOAT64 (both fast) or TP_INT64, TP_UINT8 (plain loops, wrapping; no bias, act, accumulate).
- * Any element strides for a and b (so all four transpose cases, and 0 for a broadcast), c has unit
- * column stride. K = 0 gives act(bias) or zeros. `batch` products at the given element distances.
- * Each output is one FMA chain in k order, with the same K blocks at v3 and v4. NaN and Inf go through. */
+ * TP_FLOAT64 (both fast) or TP_INT64, TP_UINT8 (plain loops, wrapping; no bias, act,
+ * accumulate). Any element strides for a and b (so all four transpose cases, and 0 for a
+ * broadcast), c has unit column stride. K = 0 gives act(bias) or zeros. `batch` products at the
+ * given element distances. Each output is one FMA chain in k order, with the same K blocks at v3
+ * and v4. NaN and Inf go through. */
 typedef enum tp__act { TP__ACT_NONE, TP__ACT_RELU } tp__act;
 typedef struct tp__gemm {
     tp_dtype dtype;
@@ -88,28 +98,33 @@ typedef struct tp__gemm {
 size_t tp__gemm_workspace(const tp__gemm *g);
 void tp__gemm_run(const tp__gemm *g, void *workspace); /* workspace: 64-byte aligned */
 
-/* ---- rows: rowwise.c, rowwise.inc; f32 and f64 ---------------------------------------------------- */
+/* ---- rows: rowwise.c, rowwise.inc; f32 and f64 ----------------------------------------------- */
 
 /* x[rows, n] dense -> y[rows, n]: softmax or log_softmax of each row, max subtracted first. */
 void tp__softmax(tp_dtype d, const void *x, void *y, int64_t rows, int64_t n);
 void tp__log_softmax(tp_dtype d, const void *x, void *y, int64_t rows, int64_t n);
 /* gx from y and g: softmax y (g - sum(g y)); log_softmax g - e^y sum(g). */
-void tp__softmax_backward(tp_dtype d, const void *y, const void *g, void *gx, int64_t rows, int64_t n);
-void tp__log_softmax_backward(tp_dtype d, const void *y, const void *g, void *gx, int64_t rows, int64_t n);
+void tp__softmax_backward(tp_dtype d, const void *y, const void *g, void *gx, int64_t rows,
+                          int64_t n);
+void tp__log_softmax_backward(tp_dtype d, const void *y, const void *g, void *gx, int64_t rows,
+                              int64_t n);
 /* Fused cross-entropy: loss[r] = logsumexp(x[r]) - x[r][t[r]], and lse[r] kept for the backward:
  * gx[r][j] = (e^(x[r][j] - lse[r]) - (j == t[r])) * g[r * g_step]. 0 <= t[r] < n was checked. */
-void tp__cross_entropy(tp_dtype d, const void *x, const int64_t *t, void *loss, void *lse, int64_t rows, int64_t n);
-void tp__cross_entropy_backward(tp_dtype d, const void *x, const int64_t *t, const void *lse, const void *g,
-                                int64_t g_step, void *gx, int64_t rows, int64_t n);
+void tp__cross_entropy(tp_dtype d, const void *x, const int64_t *t, void *loss, void *lse,
+                       int64_t rows, int64_t n);
+void tp__cross_entropy_backward(tp_dtype d, const void *x, const int64_t *t, const void *lse,
+                                const void *g, int64_t g_step, void *gx, int64_t rows, int64_t n);
 
-/* ---- moves and steps: move.inc, step.inc ------------------------------------------------------------ */
+/* ---- moves and steps: move.inc, step.inc ----------------------------------------------------- */
 
-/* m x n block copy with byte strides as in tp__pw_block (ptr[0] written, ptr[1] read), converting.
- * To bool: x != 0. Float to integer: as C, out of range wraps as on x86-64; NaN gives the smallest. */
+/* m x n block copy with byte strides as in tp__pw_block (ptr[0] written, ptr[1] read),
+ * converting. To bool: x != 0. Float to integer: as C, out of range wraps as on x86-64; NaN
+ * gives the smallest. */
 typedef void (*tp__cast_fn)(const tp__pw_block *b);
 
-/* Rows of uint8 or float32 gathered to float32: out[i][j] = x[index[i]][j] * scale + shift (a uint8
- * times scale is one rounded multiply, as torch's x.float() / 255 differs: `divide` divides instead). */
+/* Rows of uint8 or float32 gathered to float32: out[i][j] = x[index[i]][j] * scale + shift (a
+ * uint8 times scale is one rounded multiply, as torch's x.float() / 255 differs: `divide`
+ * divides instead). */
 typedef struct tp__gather {
     const void *x;
     bool x_is_u8, divide; /* divide: (x / scale) + shift */
@@ -120,25 +135,27 @@ typedef struct tp__gather {
 } tp__gather;
 void tp__gather_rows(const tp__gather *g);
 
-/* fastai's SGD: p *= 1 - lr wd; with momentum v = mom v + g, p -= lr v, else p -= lr g. v may be NULL
- * when mom is 0. `first`: v = g (no history yet). One pass. Computed as torch does: lr in the dtype. */
-void tp__sgd_step(tp_dtype d, void *p, const void *g, void *v, int64_t n, double lr, double mom, double wd,
-                  bool first);
+/* fastai's SGD: p *= 1 - lr wd; with momentum v = mom v + g, p -= lr v, else p -= lr g. v may be
+ * NULL when mom is 0. `first`: v = g (no history yet). One pass. Computed as torch does: lr in
+ * the dtype. */
+void tp__sgd_step(tp_dtype d, void *p, const void *g, void *v, int64_t n, double lr, double mom,
+                  double wd, bool first);
 /* fastai's Adam: p *= 1 - lr wd; m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g g;
  * p -= lr / (1 - b1^t) * m / (sqrt(s / (1 - b2^t)) + eps). t counts from 1. */
-void tp__adam_step(tp_dtype d, void *p, const void *g, void *m, void *s, int64_t n, double lr, double b1,
-                   double b2, double eps, double wd, int64_t t);
+void tp__adam_step(tp_dtype d, void *p, const void *g, void *m, void *s, int64_t n, double lr,
+                   double b1, double b2, double eps, double wd, int64_t t);
 
 /* torch's float randn for n >= 16 from uniforms: each whole group of 16 in place,
  * x[j] = sqrt(-2 ln(1 - u[j])) cos(2 pi u[j + 8]), x[j + 8] = ... sin(...), times std plus mean. */
 void tp__box_muller_f32(float *x, int64_t groups, float mean, float std);
 void tp__box_muller_f64(double *x, int64_t groups, double mean, double std);
 
-/* ---- the table ------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 typedef struct tp__kernels tp__kernels; /* isa.h: what an ISA level fills in */
 
-/* Kernels of the level in use, or NULL where the dtype has none. Backward: operand 0 (a) or 1 (b). */
+/* Kernels of the level in use, or NULL where the dtype has none. Backward: operand 0 (a) or 1
+ * (b). */
 tp__pw_fn tp__pw_forward(tp__pw_op op, tp_dtype dtype);
 tp__pw_fn tp__pw_backward(tp__pw_op op, int operand, tp_dtype dtype);
 tp__cast_fn tp__cast(tp_dtype to, tp_dtype from);
@@ -146,7 +163,8 @@ tp__isa tp__kernels_isa(void);
 /* Tests and bench only: switch the level; false if this processor lacks it. Not while ops run. */
 bool tp__kernels_use(tp__isa isa);
 
-/* Where tiles are cut: elements of a pointwise tile, a reduction's chunk. Parts of the result's bits. */
+/* Where tiles are cut: elements of a pointwise tile, a reduction's chunk. Parts of the result's
+ * bits. */
 enum { TP__PW_TILE = 32768, TP__RED_CHUNK = 4096 };
 
 #endif

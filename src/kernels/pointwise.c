@@ -1,8 +1,9 @@
 /* pointwise.c -- from a block with any strides to the dense loops of pointwise.inc.
  *
- * The loops want dense operands. Whatever is not dense (repeated, strided) is packed piece by piece
- * into a buffer that stays in the first-level cache; a piece that repeats is packed once. So a loop
- * exists once per op and dtype, and every element goes through the same arithmetic wherever it lies. */
+ * The loops want dense operands. Whatever is not dense (repeated, strided) is packed piece by
+ * piece into a buffer that stays in the first-level cache; a piece that repeats is packed once.
+ * So a loop exists once per op and dtype, and every element goes through the same arithmetic
+ * wherever it lies. */
 #include "kernels/isa.h"
 #include <string.h>
 
@@ -28,43 +29,51 @@ typedef struct pieces {
     int64_t count[TP__PW_ARGS];
 } pieces;
 
-/* ---- packing --------------------------------------------------------------------------------------- */
+/* ---- packing --------------------------------------------------------------------------------- */
 
-#define DEFINE_PACK(T, name)                                                                        \
-    static void pack_##name(T *restrict dst, const char *src, int64_t m, int64_t n, int64_t row,    \
-                            int64_t col) {                                                          \
-        for (int64_t i = 0; i < m; i++, dst += n, src += row) {                                     \
-            const T *s = (const T *)src;                                                            \
-            if (col == 0)                                                                           \
-                for (int64_t j = 0; j < n; j++) dst[j] = *s;                                        \
-            else if (col == sizeof(T))                                                              \
-                for (int64_t j = 0; j < n; j++) dst[j] = s[j];                                      \
-            else                                                                                    \
-                for (int64_t j = 0; j < n; j++) dst[j] = *(const T *)(src + j * col);               \
-        }                                                                                           \
-    }                                                                                               \
-    static void unpack_##name(char *dst, const T *src, int64_t m, int64_t n, int64_t row,           \
-                              int64_t col) {                                                        \
-        for (int64_t i = 0; i < m; i++, src += n, dst += row)                                       \
-            for (int64_t j = 0; j < n; j++) *(T *)(dst + j * col) = src[j];                         \
+#define DEFINE_PACK(T, name)                                                                     \
+    static void pack_##name(T *restrict dst, const char *src, int64_t m, int64_t n, int64_t row, \
+                            int64_t col) {                                                       \
+        for (int64_t i = 0; i < m; i++, dst += n, src += row) {                                  \
+            const T *s = (const T *)src;                                                         \
+            if (col == 0)                                                                        \
+                for (int64_t j = 0; j < n; j++) dst[j] = *s;                                     \
+            else if (col == sizeof(T))                                                           \
+                for (int64_t j = 0; j < n; j++) dst[j] = s[j];                                   \
+            else                                                                                 \
+                for (int64_t j = 0; j < n; j++) dst[j] = *(const T *)(src + j * col);            \
+        }                                                                                        \
+    }                                                                                            \
+    static void unpack_##name(char *dst, const T *src, int64_t m, int64_t n, int64_t row,        \
+                              int64_t col) {                                                     \
+        for (int64_t i = 0; i < m; i++, src += n, dst += row)                                    \
+            for (int64_t j = 0; j < n; j++) *(T *)(dst + j * col) = src[j];                      \
     }
 DEFINE_PACK(uint8_t, 1)
 DEFINE_PACK(uint32_t, 4)
 DEFINE_PACK(uint64_t, 8)
 
-static void pack(void *dst, const char *src, int size, int64_t m, int64_t n, int64_t row, int64_t col) {
-    if (size == 4) pack_4(dst, src, m, n, row, col);
-    else if (size == 8) pack_8(dst, src, m, n, row, col);
-    else pack_1(dst, src, m, n, row, col);
+static void pack(void *dst, const char *src, int size, int64_t m, int64_t n, int64_t row,
+                 int64_t col) {
+    if (size == 4)
+        pack_4(dst, src, m, n, row, col);
+    else if (size == 8)
+        pack_8(dst, src, m, n, row, col);
+    else
+        pack_1(dst, src, m, n, row, col);
 }
 
-static void unpack(char *dst, const void *src, int size, int64_t m, int64_t n, int64_t row, int64_t col) {
-    if (size == 4) unpack_4(dst, src, m, n, row, col);
-    else if (size == 8) unpack_8(dst, src, m, n, row, col);
-    else unpack_1(dst, src, m, n, row, col);
+static void unpack(char *dst, const void *src, int size, int64_t m, int64_t n, int64_t row,
+                   int64_t col) {
+    if (size == 4)
+        unpack_4(dst, src, m, n, row, col);
+    else if (size == 8)
+        unpack_8(dst, src, m, n, row, col);
+    else
+        unpack_1(dst, src, m, n, row, col);
 }
 
-/* ---- dense operands -------------------------------------------------------------------------------- */
+/* ---- dense operands -------------------------------------------------------------------------- */
 
 /* Fewer elements than a padded loop wants: through buffers of its size. */
 static void run_padded_tail(const job *j, int64_t n, void *const *ptr) {
@@ -92,7 +101,7 @@ static void run_dense(const job *j, int64_t n, void *const *ptr) {
     run_padded_tail(j, n - whole, rest);
 }
 
-/* ---- any operands ---------------------------------------------------------------------------------- */
+/* ---- any operands ---------------------------------------------------------------------------- */
 
 /* m rows by n columns from row i and column c on; m * n <= PIECE. */
 static void run_piece(const job *j, pieces *s, int64_t i, int64_t c, int64_t m, int64_t n) {
@@ -146,12 +155,14 @@ static void run_rows(const job *j, tp__pw_loop loop) {
         void *at[TP__PW_ARGS] = {0};
         for (int k = 0; k < TP__PW_ARGS; k++)
             if (j->k->size[k]) at[k] = j->ptr[k] + i * j->row[k];
-        if (loop) loop(j->n, at, j->p, j->q);
-        else run_dense(j, j->n, at);
+        if (loop)
+            loop(j->n, at, j->p, j->q);
+        else
+            run_dense(j, j->n, at);
     }
 }
 
-/* ---- the block ------------------------------------------------------------------------------------- */
+/* ---- the block ------------------------------------------------------------------------------- */
 
 /* One row where all operands allow it. */
 static job merge_rows(const tp__pw_kernel *kernel, const tp__pw_block *b) {
@@ -190,8 +201,14 @@ void tp__pw_drive(const tp__pw_kernel *kernel, const tp__pw_block *b) {
     int sparse = 0, last = 0; /* operands that are not dense along a row, and the last of them */
     for (int k = 0; k < TP__PW_ARGS; k++)
         if (j.col[k] != kernel->size[k]) sparse++, last = k;
-    const tp__pw_loop one = sparse != 1 || j.col[last] ? NULL : last == 1 ? kernel->one_a : last == 2 ? kernel->one_b : NULL;
-    if (j.m > 1 && j.n < SHORT_ROW) run_short_rows(&j);
-    else if (sparse == 0 || one) run_rows(&j, one);
-    else run_pieces(&j);
+    const tp__pw_loop one = sparse != 1 || j.col[last] ? NULL
+                            : last == 1                ? kernel->one_a
+                            : last == 2                ? kernel->one_b
+                                                       : NULL;
+    if (j.m > 1 && j.n < SHORT_ROW)
+        run_short_rows(&j);
+    else if (sparse == 0 || one)
+        run_rows(&j, one);
+    else
+        run_pieces(&j);
 }

@@ -1,17 +1,18 @@
 /* reduce.c -- reductions cut into pieces by shape alone, and the pieces' results joined.
  *
- * A row longer than TP__RED_CHUNK is cut into chunks of that size; columns are cut into blocks of
- * columns and chunks of rows. Each piece leaves an accumulator. The chunks of an output are then joined
- * by halves (i with i + k - k/2), which is the same tree for any number of threads. */
+ * A row longer than TP__RED_CHUNK is cut into chunks of that size; columns are cut into blocks
+ * of columns and chunks of rows. Each piece leaves an accumulator. The chunks of an output are
+ * then joined by halves (i with i + k - k/2), which is the same tree for any number of threads. */
 #include "kernels/isa.h"
 #include <string.h>
 
 enum {
-    TILE = TP__PW_TILE,   /* elements that a tile should have at least */
-    BLOCK = 1024,         /* columns of a block */
-    PIECE = 65536,        /* elements of a block's chunk */
-    FEW = 64, MANY = 256, /* rows of a block's chunk: a byte counts them where the best is sought */
-    NARROW = 128          /* rows shorter than this are folded into longer ones */
+    TILE = TP__PW_TILE, /* elements that a tile should have at least */
+    BLOCK = 1024,       /* columns of a block */
+    PIECE = 65536,      /* elements of a block's chunk */
+    FEW = 64,
+    MANY = 256,  /* rows of a block's chunk: a byte counts them where the best is sought */
+    NARROW = 128 /* rows shorter than this are folded into longer ones */
 };
 
 typedef struct plan {
@@ -36,8 +37,10 @@ static plan make_plan(const tp__reduce *r) {
     plan p = {.r = r, .k = &tp__kernels_now()->reduce[r->op][r->dtype]};
     p.size = (int64_t)p.k->in;
     p.block = r->inner < BLOCK ? r->inner : BLOCK;
-    p.chunk = r->inner == 1 ? TP__RED_CHUNK : clamp(PIECE / p.block, FEW, r->inner < NARROW ? PIECE : MANY);
-    if (r->op == TP__RED_ARGMAX || r->op == TP__RED_ARGMIN) p.chunk = r->inner == 1 ? p.chunk : MANY;
+    p.chunk = r->inner == 1 ? TP__RED_CHUNK
+                            : clamp(PIECE / p.block, FEW, r->inner < NARROW ? PIECE : MANY);
+    if (r->op == TP__RED_ARGMAX || r->op == TP__RED_ARGMIN)
+        p.chunk = r->inner == 1 ? p.chunk : MANY;
     p.chunks = r->red > p.chunk ? ceil_div(r->red, p.chunk) : 1;
     p.blocks = ceil_div(r->inner, p.block);
     p.items = r->outer * p.chunks * p.blocks;
@@ -56,9 +59,10 @@ size_t tp__reduce_workspace(const tp__reduce *r) {
     return in_place(&p) ? 0 : (size_t)(r->outer * p.chunks * r->inner) * p.k->acc;
 }
 
-/* ---- pieces ------------------------------------------------------------------------------------------ */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
-/* Narrow columns: several rows side by side as one long row, whose parts are then joined by halves. */
+/* Narrow columns: several rows side by side as one long row, whose parts are then joined by
+ * halves. */
 static void reduce_narrow(const plan *p, const char *x, int64_t n, char *acc) {
     const int64_t w = p->r->inner, fold = NARROW / w + 1, whole = n / fold;
     _Alignas(64) char wide[2 * NARROW * sizeof(double)];
@@ -72,8 +76,8 @@ static void reduce_narrow(const plan *p, const char *x, int64_t n, char *acc) {
 
 static bool is_narrow(const plan *p, int64_t n) {
     const tp__red_op op = p->r->op;
-    return p->r->inner <= NARROW / 2 && n >= 2 * NARROW && op != TP__RED_ARGMAX && op != TP__RED_ARGMIN &&
-           op != TP__RED_SUMSQDEV;
+    return p->r->inner <= NARROW / 2 && n >= 2 * NARROW && op != TP__RED_ARGMAX &&
+           op != TP__RED_ARGMIN && op != TP__RED_SUMSQDEV;
 }
 
 /* Rows [from, to) of a tensor whose inner size is 1 and whose rows are one chunk each. */
@@ -92,14 +96,18 @@ static void reduce_piece(const plan *p, int64_t item) {
     const char *x = (const char *)r->x + ((o * r->red + at) * r->inner + col) * p->size;
     const double *aux = r->aux ? r->aux + o * r->inner + col : NULL;
     char *acc = p->acc + ((o * p->chunks + chunk) * r->inner + col) * (int64_t)p->k->acc;
-    if (r->inner == 1) p->k->rows(x, 1, n, n, at, aux, acc);
-    else if (is_narrow(p, n)) reduce_narrow(p, x, n, acc);
-    else p->k->cols(x, n, width, r->inner, at, aux, acc);
+    if (r->inner == 1)
+        p->k->rows(x, 1, n, n, at, aux, acc);
+    else if (is_narrow(p, n))
+        reduce_narrow(p, x, n, acc);
+    else
+        p->k->cols(x, n, width, r->inner, at, aux, acc);
 }
 
 static void run_tile(void *ctx, int64_t tile) {
     const plan *p = ctx;
-    const int64_t from = tile * p->group, to = from + p->group < p->items ? from + p->group : p->items;
+    const int64_t from = tile * p->group,
+                  to = from + p->group < p->items ? from + p->group : p->items;
     if (p->r->inner == 1 && p->chunks == 1) {
         reduce_whole_rows(p, from, to);
         return;
@@ -107,17 +115,20 @@ static void run_tile(void *ctx, int64_t tile) {
     for (int64_t item = from; item < to; item++) reduce_piece(p, item);
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 /* Join the chunks of outer number o, and move the result where it belongs. */
 static void join_chunks(const plan *p, int64_t o) {
     const tp__reduce *r = p->r;
     const int64_t bytes = r->inner * (int64_t)p->k->acc;
-    char *acc = p->acc + o * p->chunks * bytes, *out = (char *)r->out + o * r->inner * (int64_t)p->k->out;
+    char *acc = p->acc + o * p->chunks * bytes,
+         *out = (char *)r->out + o * r->inner * (int64_t)p->k->out;
     for (int64_t k = p->chunks; k > 1; k -= k / 2)
         p->k->join(acc, acc + (k - k / 2) * bytes, k / 2 * r->inner);
-    if (p->k->finish) p->k->finish(acc, out, r->inner);
-    else memcpy(out, acc, (size_t)bytes);
+    if (p->k->finish)
+        p->k->finish(acc, out, r->inner);
+    else
+        memcpy(out, acc, (size_t)bytes);
 }
 
 void tp__reduce_run(const tp__reduce *r, void *workspace) {

@@ -68,21 +68,29 @@ void tp__log_softmax(tp_dtype d, const void *x, void *y, int64_t rows, int64_t n
     run((job){.run = log_softmax, .a = x, .y = y}, d, rows, n);
 }
 
-void tp__softmax_backward(tp_dtype d, const void *y, const void *g, void *gx, int64_t rows, int64_t n) {
+void tp__softmax_backward(tp_dtype d, const void *y, const void *g, void *gx, int64_t rows,
+                          int64_t n) {
     run((job){.run = softmax_backward, .a = y, .b = g, .y = gx}, d, rows, n);
 }
 
-void tp__log_softmax_backward(tp_dtype d, const void *y, const void *g, void *gx, int64_t rows, int64_t n) {
+void tp__log_softmax_backward(tp_dtype d, const void *y, const void *g, void *gx, int64_t rows,
+                              int64_t n) {
     run((job){.run = log_softmax_backward, .a = y, .b = g, .y = gx}, d, rows, n);
 }
 
-void tp__cross_entropy(tp_dtype d, const void *x, const int64_t *t, void *loss, void *lse, int64_t rows,
-                       int64_t n) {
+void tp__cross_entropy(tp_dtype d, const void *x, const int64_t *t, void *loss, void *lse,
+                       int64_t rows, int64_t n) {
     run((job){.run = cross_entropy, .a = x, .t = t, .loss = loss, .lse = lse}, d, rows, n);
 }
 
-void tp__cross_entropy_backward(tp_dtype d, const void *x, const int64_t *t, const void *lse, const void *g,
-                                int64_t g_step, void *gx, int64_t rows, int64_t n) {
-    run((job){.run = cross_entropy_backward, .a = x, .b = g, .y = gx, .t = t, .lse = (char *)lse, .step = g_step},
+void tp__cross_entropy_backward(tp_dtype d, const void *x, const int64_t *t, const void *lse,
+                                const void *g, int64_t g_step, void *gx, int64_t rows, int64_t n) {
+    run((job){.run = cross_entropy_backward,
+              .a = x,
+              .b = g,
+              .y = gx,
+              .t = t,
+              .lse = (char *)lse,
+              .step = g_step},
         d, rows, n);
 }

@@ -1,8 +1,9 @@
-/* simd.h -- the few vector operations that matrix multiply writes out by hand, for the level that this
- * file is compiled at (TP_ISA_LEVEL 0, 3 or 4), for float (f32) and double (f64).
+/* simd.h -- the few vector operations that matrix multiply writes out by hand, for the level
+ * that this file is compiled at (TP_ISA_LEVEL 0, 3 or 4), for float (f32) and double (f64).
  *
- * Vectors are the compiler's own (+, -, [i] work on them). Intrinsics stand where it has no word:
- * the fused multiply-add, which at the base level is a multiply and an add, and masked access. */
+ * Vectors are the compiler's own (+, -, [i] work on them). Intrinsics stand where it has no
+ * word: the fused multiply-add, which at the base level is a multiply and an add, and masked
+ * access. */
 #ifndef TAPER_SRC_SIMD_H
 #define TAPER_SRC_SIMD_H
 #include <stdint.h>
@@ -19,7 +20,9 @@
 #endif
 
 enum {
-    VECTOR_BYTES = TP_ISA_LEVEL >= 4 ? 64 : TP_ISA_LEVEL >= 3 ? 32 : 16,
+    VECTOR_BYTES = TP_ISA_LEVEL >= 4   ? 64
+                   : TP_ISA_LEVEL >= 3 ? 32
+                                       : 16,
     LANES_f32 = VECTOR_BYTES / 4,
     LANES_f64 = VECTOR_BYTES / 8
 };
@@ -33,16 +36,16 @@ typedef double near_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), ma
 /* load and store take any address that suits an element; first_n is the mask of the first n lanes,
  * 0 <= n <= LANES, and lanes that are masked out are read as 0 and not touched in memory.
  * relu is x > 0 ? x : +0, and NaN stays. */
-#define TP__VECTOR(SUF, T)                                                                          \
-    TP__INLINE vec_##SUF load_##SUF(const void *p) {                                                \
-        return *(const near_##SUF *)p;                                                              \
-    }                                                                                               \
-    TP__INLINE void store_##SUF(void *p, vec_##SUF v) {                                             \
-        *(near_##SUF *)p = v;                                                                       \
-    }                                                                                               \
-    TP__INLINE vec_##SUF relu_##SUF(vec_##SUF v) {                                                  \
-        const bits_##SUF stays = (bits_##SUF)(v > 0) | (bits_##SUF)(v != v);                        \
-        return (vec_##SUF)((bits_##SUF)v & stays);                                                  \
+#define TP__VECTOR(SUF, T)                                                   \
+    TP__INLINE vec_##SUF load_##SUF(const void *p) {                         \
+        return *(const near_##SUF *)p;                                       \
+    }                                                                        \
+    TP__INLINE void store_##SUF(void *p, vec_##SUF v) {                      \
+        *(near_##SUF *)p = v;                                                \
+    }                                                                        \
+    TP__INLINE vec_##SUF relu_##SUF(vec_##SUF v) {                           \
+        const bits_##SUF stays = (bits_##SUF)(v > 0) | (bits_##SUF)(v != v); \
+        return (vec_##SUF)((bits_##SUF)v & stays);                           \
     }
 TP__VECTOR(f32, float)
 TP__VECTOR(f64, double)
@@ -114,27 +117,27 @@ TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 }
 #else
-#define TP__BASE(SUF, T)                                                                            \
-    typedef int mask_##SUF;                                                                         \
-    TP__INLINE mask_##SUF first_n_##SUF(int n) {                                                    \
-        return n;                                                                                   \
-    }                                                                                               \
-    TP__INLINE vec_##SUF load_some_##SUF(const void *p, mask_##SUF n) {                             \
-        vec_##SUF v = {0};                                                                          \
-        for (int i = 0; i < n; i++) v[i] = ((const T *)p)[i];                                       \
-        return v;                                                                                   \
-    }                                                                                               \
-    TP__INLINE void store_some_##SUF(void *p, mask_##SUF n, vec_##SUF v) {                          \
-        for (int i = 0; i < n; i++) ((T *)p)[i] = v[i];                                             \
-    }                                                                                               \
-    TP__INLINE vec_##SUF all_##SUF(T x) {                                                           \
-        vec_##SUF v;                                                                                \
-        TP__UNROLL                                                                                  \
-        for (int i = 0; i < LANES_##SUF; i++) v[i] = x;                                             \
-        return v;                                                                                   \
-    }                                                                                               \
-    TP__INLINE vec_##SUF fma_##SUF(vec_##SUF a, vec_##SUF b, vec_##SUF c) {                         \
-        return a * b + c;                                                                           \
+#define TP__BASE(SUF, T)                                                    \
+    typedef int mask_##SUF;                                                 \
+    TP__INLINE mask_##SUF first_n_##SUF(int n) {                            \
+        return n;                                                           \
+    }                                                                       \
+    TP__INLINE vec_##SUF load_some_##SUF(const void *p, mask_##SUF n) {     \
+        vec_##SUF v = {0};                                                  \
+        for (int i = 0; i < n; i++) v[i] = ((const T *)p)[i];               \
+        return v;                                                           \
+    }                                                                       \
+    TP__INLINE void store_some_##SUF(void *p, mask_##SUF n, vec_##SUF v) {  \
+        for (int i = 0; i < n; i++) ((T *)p)[i] = v[i];                     \
+    }                                                                       \
+    TP__INLINE vec_##SUF all_##SUF(T x) {                                   \
+        vec_##SUF v;                                                        \
+        TP__UNROLL                                                          \
+        for (int i = 0; i < LANES_##SUF; i++) v[i] = x;                     \
+        return v;                                                           \
+    }                                                                       \
+    TP__INLINE vec_##SUF fma_##SUF(vec_##SUF a, vec_##SUF b, vec_##SUF c) { \
+        return a * b + c;                                                   \
     }
 TP__BASE(f32, float)
 TP__BASE(f64, double)

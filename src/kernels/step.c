@@ -19,7 +19,7 @@ static void *part_of(tp_dtype d, const void *p, int64_t tile) {
     return p ? (char *)p + tile * TILE * size : NULL;
 }
 
-/* ---- SGD -------------------------------------------------------------------------------------------- */
+/* ---- SGD ------------------------------------------------------------------------------------- */
 
 typedef struct sgd_job {
     tp_dtype dtype;
@@ -32,17 +32,17 @@ typedef struct sgd_job {
 static void sgd_tile(void *ctx, int64_t tile) {
     const sgd_job *j = ctx;
     const tp_dtype d = j->dtype;
-    tp__kernels_now()->step[d].sgd(part_of(d, j->p, tile), part_of(d, j->g, tile), part_of(d, j->v, tile),
-                                   length_of(tile, j->n), &j->args);
+    tp__kernels_now()->step[d].sgd(part_of(d, j->p, tile), part_of(d, j->g, tile),
+                                   part_of(d, j->v, tile), length_of(tile, j->n), &j->args);
 }
 
-void tp__sgd_step(tp_dtype d, void *p, const void *g, void *v, int64_t n, double lr, double mom, double wd,
-                  bool first) {
+void tp__sgd_step(tp_dtype d, void *p, const void *g, void *v, int64_t n, double lr, double mom,
+                  double wd, bool first) {
     sgd_job j = {d, p, v, g, n, {1 - lr * wd, -lr, mom, first}};
     tp__parallel(tiles_of(n), sgd_tile, &j);
 }
 
-/* ---- Adam ------------------------------------------------------------------------------------------- */
+/* ---- Adam ------------------------------------------------------------------------------------ */
 
 typedef struct adam_job {
     tp_dtype dtype;
@@ -55,8 +55,9 @@ typedef struct adam_job {
 static void adam_tile(void *ctx, int64_t tile) {
     const adam_job *j = ctx;
     const tp_dtype d = j->dtype;
-    tp__kernels_now()->step[d].adam(part_of(d, j->p, tile), part_of(d, j->g, tile), part_of(d, j->m, tile),
-                                    part_of(d, j->s, tile), length_of(tile, j->n), &j->args);
+    tp__kernels_now()->step[d].adam(part_of(d, j->p, tile), part_of(d, j->g, tile),
+                                    part_of(d, j->m, tile), part_of(d, j->s, tile),
+                                    length_of(tile, j->n), &j->args);
 }
 
 /* b^t by squaring, as no part of a result may come from the C library's pow. */
@@ -67,14 +68,15 @@ static double power(double b, int64_t t) {
     return r;
 }
 
-void tp__adam_step(tp_dtype d, void *p, const void *g, void *m, void *s, int64_t n, double lr, double b1,
-                   double b2, double eps, double wd, int64_t t) {
+void tp__adam_step(tp_dtype d, void *p, const void *g, void *m, void *s, int64_t n, double lr,
+                   double b1, double b2, double eps, double wd, int64_t t) {
     const double debias1 = 1 - power(b1, t), debias2 = 1 - power(b2, t);
-    adam_job j = {d, p, m, s, g, n, {1 - lr * wd, -lr / debias1, b1, b2, 1 - b1, 1 - b2, debias2, eps}};
+    adam_job j = {
+        d, p, m, s, g, n, {1 - lr * wd, -lr / debias1, b1, b2, 1 - b1, 1 - b2, debias2, eps}};
     tp__parallel(tiles_of(n), adam_tile, &j);
 }
 
-/* ---- normal numbers --------------------------------------------------------------------------------- */
+/* ---- normal numbers -------------------------------------------------------------------------- */
 
 typedef struct normal_job {
     tp_dtype dtype;
@@ -85,8 +87,8 @@ typedef struct normal_job {
 
 static void normal_tile(void *ctx, int64_t tile) {
     const normal_job *j = ctx;
-    tp__kernels_now()->step[j->dtype].box_muller(part_of(j->dtype, j->x, tile),
-                                                 length_of(tile, j->groups * GROUP) / GROUP, j->mean, j->std);
+    tp__kernels_now()->step[j->dtype].box_muller(
+        part_of(j->dtype, j->x, tile), length_of(tile, j->groups * GROUP) / GROUP, j->mean, j->std);
 }
 
 void tp__box_muller_f32(float *x, int64_t groups, float mean, float std) {

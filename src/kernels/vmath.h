@@ -1,9 +1,11 @@
-/* vmath.h -- exp, log, sin and their kin for float, in plain C that a compiler turns into vectors.
+/* vmath.h -- exp, log, sin and their kin for float, in plain C that a compiler turns into
+ * vectors.
  *
- * The one idea: no branch, no call and nothing that depends on the vector length or the ISA level, so an
- * element gets the same bits everywhere, in every place of an array. All are good to 2 ulp at worst
- * (tests/test_vmath.c has the figures) over all floats, denormals included. Polynomials are minimax fits
- * with coefficients rounded one after the other, lowest power first. */
+ * The one idea: no branch, no call and nothing that depends on the vector length or the ISA
+ * level, so an element gets the same bits everywhere, in every place of an array. All are good
+ * to 2 ulp at worst (tests/test_vmath.c has the figures) over all floats, denormals included.
+ * Polynomials are minimax fits with coefficients rounded one after the other, lowest power
+ * first. */
 #ifndef TAPER_SRC_VMATH_H
 #define TAPER_SRC_VMATH_H
 #include <float.h>
@@ -11,7 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* ---- bits ------------------------------------------------------------------------------------------ */
+/* ---- bits ------------------------------------------------------------------------------------ */
 
 static inline uint32_t vm_bits_f32(float x) {
     uint32_t u;
@@ -37,9 +39,10 @@ static inline double vm_from_f64(uint64_t u) {
     return x;
 }
 
-/* a b + c, rounded once. Without the instruction it goes through double, which rounds twice: that could
- * differ once in 2^30 times, but does not for any float argument of any function here. Whoever changes a
- * coefficient must try them all again: TAPER_ALL_FLOATS=1 tests/test_vmath. */
+/* a b + c, rounded once. Without the instruction it goes through double, which rounds twice:
+ * that could differ once in 2^30 times, but does not for any float argument of any function
+ * here. Whoever changes a coefficient must try them all again: TAPER_ALL_FLOATS=1
+ * tests/test_vmath. */
 static inline float vm_fma_f32(float a, float b, float c) {
 #if defined __FMA__ || defined __FP_FAST_FMAF
     return fmaf(a, b, c);
@@ -57,7 +60,8 @@ static inline double vm_pow2_f64(int64_t k) {
     return vm_from_f64((uint64_t)(k + 1023) << 52);
 }
 
-/* Adding and subtracting 1.5 2^23 rounds a small float to an integer, whose low bits then lie bare. */
+/* Adding and subtracting 1.5 2^23 rounds a small float to an integer, whose low bits then lie
+ * bare. */
 static const float VM_ROUND_F32 = 0x1.8p23f;
 static const double VM_ROUND_F64 = 0x1.8p52;
 
@@ -72,11 +76,11 @@ static inline double vm_rint_f64(double x) {
     return a < 0x1p52 ? copysign(r, x) : x;
 }
 
-/* ---- exp -------------------------------------------------------------------------------------------- */
+/* ---- exp ------------------------------------------------------------------------------------- */
 
-/* max(x, low) for low < 0 and min(x, high) for high > 0, as integers: the bits of a float grow with its
- * size. A NaN gives either number. (Written with floats, compilers fold the bound into all that follows
- * and leave the vectors with two versions of it.) */
+/* max(x, low) for low < 0 and min(x, high) for high > 0, as integers: the bits of a float grow
+ * with its size. A NaN gives either number. (Written with floats, compilers fold the bound into
+ * all that follows and leave the vectors with two versions of it.) */
 static inline float vm_at_least_f32(float x, float low) {
     const uint32_t u = vm_bits_f32(x), v = vm_bits_f32(low);
     return vm_from_f32(u < v ? u : v);
@@ -105,8 +109,8 @@ static inline float vm_exp_tail_f32(float r) {
     return vm_fma_f32(q, r, 0x1.fffffcp-2f);
 }
 
-/* e^x for -104 <= x <= 88.72283. Where the result may be denormal its exponent is 64 too high at first,
- * so that only the last product rounds. */
+/* e^x for -104 <= x <= 88.72283. Where the result may be denormal its exponent is 64 too high at
+ * first, so that only the last product rounds. */
 static inline float vm_exp_core_f32(float x) {
     uint32_t k;
     const float r = vm_reduce_exp_f32(x, &k), e = vm_fma_f32(vm_exp_tail_f32(r), r, 1.0f);
@@ -116,7 +120,8 @@ static inline float vm_exp_core_f32(float x) {
 }
 
 static inline float vm_exp_f32(float x) {
-    const float y = vm_exp_core_f32(vm_at_least_f32(x, -104.0f)), w = x > 0x1.62e42ep6f ? INFINITY : y;
+    const float y = vm_exp_core_f32(vm_at_least_f32(x, -104.0f)),
+                w = x > 0x1.62e42ep6f ? INFINITY : y;
     return x == x ? w : x;
 }
 
@@ -130,10 +135,10 @@ static inline float vm_expm1_f32(float x) {
     return x != 0.0f && x == x ? w : x;
 }
 
-/* 1 / (1 + e^-x), e^-x = 2^k + 2^k (e^r - 1), above and below times 2^-64, so that the quotient alone
- * rounds a denormal result. The larger of 1 and 2^k comes last: so no bits of 1 are lost for x < 0, and
- * 1 + e^-x is rounded as torch rounds it for x > 0, which a training run follows to the fifth digit of
- * its losses. */
+/* 1 / (1 + e^-x), e^-x = 2^k + 2^k (e^r - 1), above and below times 2^-64, so that the quotient
+ * alone rounds a denormal result. The larger of 1 and 2^k comes last: so no bits of 1 are lost
+ * for x < 0, and 1 + e^-x is rounded as torch rounds it for x > 0, which a training run follows
+ * to the fifth digit of its losses. */
 static inline float vm_sigmoid_f32(float x) {
     const float c = vm_at_most_f32(vm_at_least_f32(x, -104.0f), 40.0f);
     uint32_t k;
@@ -160,7 +165,7 @@ static inline float vm_tanh_f32(float x) {
     return x == x ? y : x;
 }
 
-/* ---- log -------------------------------------------------------------------------------------------- */
+/* ---- log ------------------------------------------------------------------------------------- */
 
 /* x = 2^k m, sqrt 1/2 <= m < sqrt 2, for x > 0 and finite. */
 static inline float vm_split_f32(float x, int32_t *k) {
@@ -203,7 +208,8 @@ static inline float vm_log1p_f32(float x) {
     const float u = 1.0f + x;
     int32_t k;
     const float m = vm_split_f32(u, &k);
-    const float h = vm_pow2_f32(k > 30 ? -30 : -k), f = k > 30 ? m - 1.0f : vm_fma_f32(h, x, h - 1.0f);
+    const float h = vm_pow2_f32(k > 30 ? -30 : -k),
+                f = k > 30 ? m - 1.0f : vm_fma_f32(h, x, h - 1.0f);
     return x == 0.0f ? x : vm_log_edges_f32(u, vm_log_core_f32(f, (float)k));
 }
 
@@ -231,7 +237,7 @@ static inline float vm_log10_f32(float x) {
     return vm_log_edges_f32(x, (float)y);
 }
 
-/* ---- pow -------------------------------------------------------------------------------------------- */
+/* ---- pow ------------------------------------------------------------------------------------- */
 
 /* 2^t for |t| <= 200, good to 1e-10. */
 static inline double vm_exp2_wide_f32(double t) {
@@ -264,7 +270,7 @@ static inline float vm_pow_f32(float x, float y) {
     return ((x == 1.0f) | (y == 0.0f)) ? 1.0f : n;
 }
 
-/* ---- erf -------------------------------------------------------------------------------------------- */
+/* ---- erf ------------------------------------------------------------------------------------- */
 
 /* Near 0 x + x P(x^2), else 1 - e^Q(|x|), Q = ln erfc. */
 static inline float vm_erf_f32(float x) {
@@ -288,11 +294,11 @@ static inline float vm_erf_f32(float x) {
     return x == x ? y : x;
 }
 
-/* ---- sin, cos --------------------------------------------------------------------------------------- */
+/* ---- sin, cos -------------------------------------------------------------------------------- */
 
-/* a = n pi/2 + r, |r| <= pi/4, for a >= 0. 2/pi is taken without the bits that make multiples of 4 of
- * every float as large as a: five ranges of 2^26, two parts of 29 bits, which 24 bits multiply exactly,
- * and the rest. So the reduction is good for every float. */
+/* a = n pi/2 + r, |r| <= pi/4, for a >= 0. 2/pi is taken without the bits that make multiples of
+ * 4 of every float as large as a: five ranges of 2^26, two parts of 29 bits, which 24 bits
+ * multiply exactly, and the rest. So the reduction is good for every float. */
 static inline float vm_reduce_pi_f32(float a, int32_t *n) {
     double hi = 0x1.45f306dp-1, mid = 0x1.9391054p-30, lo = 0x1.4fe13abe8fa9ap-59;
     hi = a < 0x1p26f ? hi : 0x1.17cc1b6p-3, mid = a < 0x1p26f ? mid : 0x1.27220a9p-31;

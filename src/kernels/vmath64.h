@@ -1,17 +1,18 @@
 /* vmath64.h -- vmath.h's functions for double: the same ideas with longer polynomials.
  *
- * Good to 2 ulp at worst. Where double itself does not carry enough bits (pow, log2, log10), numbers
- * are kept as unevaluated sums of two. sin and cos beyond 2^20 leave the vectors for an exact integer
- * reduction; nothing else branches. */
+ * Good to 2 ulp at worst. Where double itself does not carry enough bits (pow, log2, log10),
+ * numbers are kept as unevaluated sums of two. sin and cos beyond 2^20 leave the vectors for an
+ * exact integer reduction; nothing else branches. */
 #ifndef TAPER_SRC_VMATH64_H
 #define TAPER_SRC_VMATH64_H
 #include "kernels/vmath.h"
 
-/* ---- exp -------------------------------------------------------------------------------------------- */
+/* ---- exp ------------------------------------------------------------------------------------- */
 
 /* y 2^k for y near 1 and any k of an exponential: two steps, so that only the last one rounds. */
 static inline double vm_scale_f64(double y, int64_t k) {
-    const int64_t half = (int64_t)((uint64_t)(k + 4096) >> 1) - 2048; /* k >> 1: AVX2 has no such shift */
+    const int64_t half =
+        (int64_t)((uint64_t)(k + 4096) >> 1) - 2048; /* k >> 1: AVX2 has no such shift */
     return y * vm_pow2_f64(half) * vm_pow2_f64(k - half);
 }
 
@@ -85,7 +86,7 @@ static inline double vm_tanh_f64(double x) {
     return copysign(a < 0.6 ? small : large, x);
 }
 
-/* ---- log -------------------------------------------------------------------------------------------- */
+/* ---- log ------------------------------------------------------------------------------------- */
 
 /* x = 2^k m, sqrt 1/2 <= m < sqrt 2, for x > 0 and finite; k comes as a double. */
 static inline double vm_split_f64(double x, double *k) {
@@ -97,7 +98,8 @@ static inline double vm_split_f64(double x, double *k) {
     return vm_from_f64(u - ((e - 1024) << 52));
 }
 
-/* ln(1 + f) + low + k ln 2: with s = f / (2 + f), ln(1 + f) = 2 atanh s = f - (f^2/2 - s (f^2/2 + R)) */
+/* ln(1 + f) + low + k ln 2: with s = f / (2 + f), ln(1 + f) = 2 atanh s = f - (f^2/2 - s (f^2/2
+ * + R)) */
 static inline double vm_log_core_f64(double f, double low, double k) {
     const double s = f / (2.0 + f), z = s * s, h = 0.5 * f * f;
     double p = 0x1.0f12c7ee776afp-3;
@@ -127,11 +129,12 @@ static inline double vm_log_f64(double x) {
 static inline double vm_log1p_f64(double x) {
     const double u = 1.0 + x, lost = x < 1.0 ? x - (u - 1.0) : 1.0 - (u - x);
     double k;
-    const double m = vm_split_f64(u, &k), y = vm_log_core_f64(m - 1.0, lost / (u == 0.0 ? 1.0 : u), k);
+    const double m = vm_split_f64(u, &k),
+                 y = vm_log_core_f64(m - 1.0, lost / (u == 0.0 ? 1.0 : u), k);
     return x == 0.0 ? x : vm_log_edges_f64(u, y);
 }
 
-/* ---- sums of two doubles ------------------------------------------------------------------------------ */
+/* ---- sums of two doubles --------------------------------------------------------------------- */
 
 typedef struct vm_pair {
     double hi, lo;
@@ -208,7 +211,7 @@ static inline double vm_log10_f64(double x) {
     return vm_log_edges_f64(x, vm_log_scaled(m, whole, scale));
 }
 
-/* ---- pow -------------------------------------------------------------------------------------------- */
+/* ---- pow ------------------------------------------------------------------------------------- */
 
 /* e^(y ln |x|), the exponent as a pair; then the cases of IEEE 754 as in vm_pow_f32. */
 static inline double vm_pow_f64(double x, double y) {
@@ -219,7 +222,9 @@ static inline double vm_pow_f64(double x, double y) {
     const vm_pair big = vm_two_sum(k * 0x1.62e42feep-1, lm.hi); /* k times 32 bits: exact */
     const vm_pair l = vm_fast_sum(big.hi, big.lo + (lm.lo + k * 0x1.a39ef35793c76p-33));
     const double lh = a == 0.0 ? -INFINITY : a < INFINITY ? l.hi : a;
-    const double yc = y > 0x1p900 ? 0x1p900 : y < -0x1p900 ? -0x1p900 : y; /* the products stay finite */
+    const double yc = y > 0x1p900    ? 0x1p900
+                      : y < -0x1p900 ? -0x1p900
+                                     : y; /* the products stay finite */
     const vm_pair e = vm_two_product(yc, l.hi);
     const double el = e.lo + yc * l.lo;
     const double t = lh == 0.0 ? 0.0 : yc * lh;
@@ -231,7 +236,7 @@ static inline double vm_pow_f64(double x, double y) {
     return ((x == 1.0) | (y == 0.0)) ? 1.0 : n;
 }
 
-/* ---- erf -------------------------------------------------------------------------------------------- */
+/* ---- erf ------------------------------------------------------------------------------------- */
 
 /* Below 1 x + x P(x^2), else 1 - e^(-x^2) Q((x - 3) / (x + 3)). */
 static inline double vm_erf_f64(double x) {
@@ -267,7 +272,7 @@ static inline double vm_erf_f64(double x) {
     return copysign(a < 1.0 ? small : a != a ? a : large, x);
 }
 
-/* ---- sin, cos --------------------------------------------------------------------------------------- */
+/* ---- sin, cos -------------------------------------------------------------------------------- */
 
 /* An angle reduced to n pi/2 + r + low, |r| <= pi/4. */
 typedef struct vm_angle {
@@ -277,10 +282,11 @@ typedef struct vm_angle {
 
 /* The first 1216 bits of 2/pi behind one word of zeros. */
 static const uint64_t vm_two_over_pi_f64[21] = {
-    0x0000000000000000u, 0xa2f9836e4e441529u, 0xfc2757d1f534ddc0u, 0xdb6295993c439041u, 0xfe5163abdebbc561u,
-    0xb7246e3a424dd2e0u, 0x06492eea09d1921cu, 0xfe1deb1cb129a73eu, 0xe88235f52ebb4484u, 0xe99c7026b45f7e41u,
-    0x3991d639835339f4u, 0x9c845f8bbdf9283bu, 0x1ff897ffde05980fu, 0xef2f118b5a0a6d1fu, 0x6d367ecf27cb09b7u,
-    0x4f463f669e5fea2du, 0x7527bac7ebe5f17bu, 0x3d0739f78a5292eau, 0x6bfb5fb11f8d5d08u, 0x56033046fc7b6babu,
+    0x0000000000000000u, 0xa2f9836e4e441529u, 0xfc2757d1f534ddc0u, 0xdb6295993c439041u,
+    0xfe5163abdebbc561u, 0xb7246e3a424dd2e0u, 0x06492eea09d1921cu, 0xfe1deb1cb129a73eu,
+    0xe88235f52ebb4484u, 0xe99c7026b45f7e41u, 0x3991d639835339f4u, 0x9c845f8bbdf9283bu,
+    0x1ff897ffde05980fu, 0xef2f118b5a0a6d1fu, 0x6d367ecf27cb09b7u, 0x4f463f669e5fea2du,
+    0x7527bac7ebe5f17bu, 0x3d0739f78a5292eau, 0x6bfb5fb11f8d5d08u, 0x56033046fc7b6babu,
     0xf0cfbc209af4361du,
 };
 
@@ -293,8 +299,8 @@ static inline uint64_t vm_word_of_two_over_pi(int bit) {
     return s ? a << s | b >> (64 - s) : a;
 }
 
-/* |x| = m 2^e with an integer m of 53 bits: the 192 bits of 2/pi that matter below 2^2 turns of pi/2,
- * times m, modulo 2^192, are n mod 4 and 190 bits of fraction. For 2^20 <= |x| < Inf. */
+/* |x| = m 2^e with an integer m of 53 bits: the 192 bits of 2/pi that matter below 2^2 turns of
+ * pi/2, times m, modulo 2^192, are n mod 4 and 190 bits of fraction. For 2^20 <= |x| < Inf. */
 static vm_angle vm_reduce_far_f64(double x) {
     const uint64_t u = vm_bits_f64(x), m = (u & 0xfffffffffffffu) | 0x10000000000000u;
     const int e = (int)(u >> 52 & 0x7ff) - 1075, bit = 63 + e - 1;
