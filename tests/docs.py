@@ -15,8 +15,9 @@ names the program:
 
 Options behind the name, each one word: `needs=FILE` puts a data set into the folder in which the
 program runs (an archive is unpacked), and the program is skipped by name where the data is absent;
-`fails=N` says that main() returns N; `makes=FILE` that the program leaves FILE, a picture say, of which
-a copy lies beside the page. A whole program takes them from `<!-- c: needs=FILE -->`.
+`uses=COMMAND` that it runs COMMAND, and it is skipped by name where there is none; `fails=N` says that
+main() returns N; `makes=FILE` that the program leaves FILE, a picture say, of which a copy lies beside
+the page. A whole program takes them from `<!-- c: needs=FILE -->`.
 
 The ```text block that follows a C block (before the next one) is what the block prints, stdout and
 stderr together. In it, a line of only `⋮` stands for any number of lines, and `…` for any text within
@@ -35,6 +36,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLAGS = "-std=c11 -D_POSIX_C_SOURCE=200809L -g -Wall -Wextra -Wpedantic -Wno-unused -Werror".split()
@@ -66,7 +68,7 @@ class Program:
 
     def __init__(self, page, name):
         self.page, self.name, self.blocks = page, name, []
-        self.needs, self.makes, self.status = [], [], 0
+        self.needs, self.uses, self.makes, self.status = [], [], [], 0
         self.printed = {}  # index of a block: what it printed, once the program has run
 
     def title(self):
@@ -101,6 +103,8 @@ def options(program, words, where):
         key, _, value = word.partition("=")
         if key == "needs" and value:
             program.needs.append(value)
+        elif key == "uses" and value:
+            program.uses.append(value)
         elif key == "makes" and value:
             program.makes.append(value)
         elif key == "fails" and value.isdigit():
@@ -192,12 +196,27 @@ def data_file(name):
     return None
 
 
-def place_data(folder, path):
-    if path.suffix in (".tgz", ".tar"):
-        with tarfile.open(path) as archive:
-            archive.extractall(folder)
-    else:
-        os.symlink(path, folder / path.name)
+class Data:
+    """Data sets for programs to find where they run; an archive is unpacked once for all of them."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="taper-data-")
+        self.lock, self.unpacked = threading.Lock(), {}
+
+    def unpack(self, path):
+        with self.lock:
+            if path not in self.unpacked:
+                self.unpacked[path] = pathlib.Path(self.folder.name, str(len(self.unpacked)))
+                with tarfile.open(path) as archive:
+                    archive.extractall(self.unpacked[path])
+        return list(self.unpacked[path].iterdir())
+
+    def place(self, folder, path):
+        for item in self.unpack(path) if path.suffix in (".tgz", ".tar") else [path]:
+            os.symlink(item, folder / item.name)
+
+
+DATA = Data()
 
 
 def matches(got, want):
@@ -242,13 +261,20 @@ def check_made(program, folder):
             raise DocError(f"{beside / name} is missing")
 
 
+def missing(program):
+    """What the program cannot do without and this machine lacks, or None."""
+    absent = [n for n in program.needs if not data_file(n)]
+    absent += [c for c in program.uses if not shutil.which(c)]
+    if absent and os.environ.get("TAPER_REQUIRE_ORACLE") == "1":
+        raise DocError(f"{absent[0]} is required here and is missing")
+    return absent[0] if absent else None
+
+
 def run(program, build):
     """None if the program does what its page says; raises DocError, or returns what is missing."""
-    for name in program.needs:
-        if not data_file(name):
-            if os.environ.get("TAPER_REQUIRE_ORACLE") == "1":
-                raise DocError(f"{name} is required here and is missing")
-            return name
+    lacks = missing(program)
+    if lacks:
+        return lacks
     folder = pathlib.Path(tempfile.mkdtemp(prefix="taper-docs-"))
     try:
         printed, status = compile_and_run(program, build, folder)
@@ -290,7 +316,7 @@ def compile_and_run(program, build, folder):
         raise DocError(f"does not compile:\n{made.stdout}")
     (folder / "cwd").mkdir()
     for name in program.needs:
-        place_data(folder / "cwd", data_file(name))
+        DATA.place(folder / "cwd", data_file(name))
     try:
         ran = subprocess.run([folder / "program"], cwd=folder / "cwd", stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, errors="replace", timeout=TIMEOUT)
@@ -302,12 +328,12 @@ def compile_and_run(program, build, folder):
 def report(number, program, verdict):
     """One TAP line; `verdict` is a finished future of run()."""
     try:
-        missing = verdict.result()
+        lacks = verdict.result()
     except DocError as error:
         print(f"not ok {number} {program.title()}")
         print("\n".join(f"# {line}" for line in str(error).split("\n")))
         return False
-    print(f"ok {number} {program.title()}" + (f" # skip (missing: {missing})" if missing else ""))
+    print(f"ok {number} {program.title()}" + (f" # skip (missing: {lacks})" if lacks else ""))
     return True
 
 

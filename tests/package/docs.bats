@@ -125,6 +125,14 @@ END
     TAPER_REQUIRE_ORACLE=1 complains "no-such-data.tgz is required"
 }
 
+@test "a command that is absent skips the program, or fails it where it is required" {
+    page <<<$'<!-- c: a uses=no-such-command -->\n```c\n;\n```'
+    TAPER_REQUIRE_ORACLE=0 docs
+    [ "$status" = 0 ]
+    [[ $output == *"# skip (missing: no-such-command)"* ]]
+    TAPER_REQUIRE_ORACLE=1 complains "no-such-command is required"
+}
+
 @test "a file that is not made is found; a rewrite takes outputs and files over" {
     page <<<$'<!-- c: a makes=a.svg -->\n```c\nputs("new");\n```\n```text\nold\n```'
     complains "a.svg was not made"
