@@ -580,7 +580,7 @@ static void no_memory_for_a_step(void **state) {
     (void)state;
     int n = 1;
     while (first_step_fails(n)) n++;
-    assert_true(n > 2 * 2 * PARAMS); /* a handle and a storage for each thing that Adam remembers */
+    assert_true(n > 2 * PARAMS); /* a block for each thing that Adam remembers */
 }
 
 static void train(tp_module *m, tp_optim *opt, int steps) {

@@ -17,8 +17,8 @@ tp_tensor *tp__apply_named(tp__call *c, const char *grad_fn) {
     c->saves = c->op->saves;
     c->out = c->op->forward(c);
     if (TP__UNLIKELY(!c->out)) return NULL;
-    if (TP__UNLIKELY(tp__is_tracing()) && !tp__trace(c)) return NULL;
-    if (tracked && grad_fn && tp_grad_enabled() && tp__is_float((tp_dtype)c->out->dtype))
+    if (TP__UNLIKELY(tp__tracing) && !tp__trace(c)) return NULL;
+    if (tracked && grad_fn && tp__records(tp__here()) && tp__is_float((tp_dtype)c->out->dtype))
         return tp__tape_record(c, grad_fn);
     return c->out;
 }

@@ -14,15 +14,15 @@ typedef struct tp__call {
     const struct tp__op *op;
     tp_tensor *const *in;
     int nin;
+    /* op->saves; forward may take away what the inputs that need gradients do not read. */
+    unsigned saves;
     tp_tensor *out;
-    unsigned
-        saves; /* op->saves; forward may take away what the inputs that need gradients do not read */
-    tp_tensor
-        *extra[2]; /* further results that backward reads (a logsumexp, indices); forward sets */
-    union {        /* the op's own parameters */
+    /* Further results that backward reads (a logsumexp, indices); forward sets them. */
+    tp_tensor *extra[2];
+    union { /* the op's own parameters */
         struct {
-            int64_t n[2 * TP_MAX_DIM + 4];
             double p, q;
+            int64_t n[2 * TP_MAX_DIM + 4]; /* the first op->numbers of them */
         } v;
         const void *user;
     } u;
@@ -38,6 +38,7 @@ typedef struct tp__op {
     const char *grad_fn; /* "MmBackward0"; NULL: not differentiable */
     unsigned saves;
     bool is_view;
+    int8_t numbers; /* of u.v.n that it uses; 0: as many as there are */
     tp_tensor *(*forward)(tp__call *c);
     tp_tensor *(*backward)(const tp__call *c, tp_tensor *g, int i);
 } tp__op;
@@ -48,12 +49,17 @@ tp_tensor *tp__apply(tp__call *c);
 /* The same with another torch name on the tape (an overload). */
 tp_tensor *tp__apply_named(tp__call *c, const char *grad_fn);
 
+/* For calls that cost less than clearing a tp__call: all but the parameters. */
+static inline void tp__call_begin(tp__call *c, const tp__op *op, tp_tensor *const *in, int nin) {
+    c->op = op;
+    c->in = in;
+    c->nin = nin;
+}
 /* EGRAD unless x may be written in place here: not recorded, no leaf under recording. */
 bool tp__may_write(const char *what, const tp_tensor *x);
 
 /* The tape of this thread, for the graph printer and the tests. */
 typedef struct tp__node {
-    tp__call call;
     const char *grad_fn;
     const char *file; /* call site, or NULL */
     int line;
@@ -63,7 +69,7 @@ typedef struct tp__node {
     struct tp__node *prev, *next;
     uint32_t out_version, extra_version[2];
     uint32_t *version; /* of the inputs when they were saved */
-    tp_tensor *in[];   /* call.in points here; the versions stand behind */
+    tp__call call;     /* cut off behind its numbers; there stand the inputs, then their versions */
 } tp__node;
 int64_t tp__tape_length(void);
 tp__node *tp__tape_last(void); /* the newest; they are linked by prev */

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-static _Thread_local bool tracing;
+TP__THREAD_HOT bool tp__tracing;
 
 /* ---- drawing --------------------------------------------------------------------------------- */
 
@@ -17,7 +17,7 @@ static void mark_history(const tp_tensor *t, uint64_t mark) {
     for (tp__node *n = t->node; n; n = n->prev) {
         if (n->mark != mark) continue;
         for (int i = 0; i < n->call.nin; i++)
-            if (n->in[i]->node) n->in[i]->node->mark = mark;
+            if (n->call.in[i]->node) n->call.in[i]->node->mark = mark;
     }
 }
 
@@ -40,7 +40,7 @@ static void write_leaf(FILE *f, const tp_tensor *x) {
 static void write_node(FILE *f, const tp__node *n) {
     write_op(f, n);
     for (int i = 0; i < n->call.nin; i++) {
-        const tp_tensor *x = n->in[i];
+        const tp_tensor *x = n->call.in[i];
         if (!x->requires_grad) continue;
         if (x->node) {
             fprintf(f, "  n%p -> n%p;\n", (const void *)x->node, (const void *)n);
@@ -71,10 +71,7 @@ tp_status tp_graph_dot(tp_tensor *t, const char *path) {
 /* ---- the first NaN ----------------------------------------------------------------------------- */
 
 void tp_set_detect_anomaly(bool on) {
-    tracing = on;
-}
-bool tp__is_tracing(void) {
-    return tracing;
+    tp__tracing = on;
 }
 
 static bool all_finite(tp_tensor *x, double *bad) {

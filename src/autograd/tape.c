@@ -7,7 +7,7 @@
 #include "autograd/graph.h"
 #include <string.h>
 
-static _Thread_local struct {
+static TP__THREAD_HOT struct {
     tp__node *last;
     int64_t length;
     uint64_t marks; /* a fresh number for each walk */
@@ -25,8 +25,14 @@ uint64_t tp__tape_mark(void) {
 
 /* ---- recording ------------------------------------------------------------------------------- */
 
-static size_t node_bytes(int nin) {
-    return sizeof(tp__node) + (size_t)nin * (sizeof(tp_tensor *) + sizeof(uint32_t));
+/* Of a call, as far as its op has numbers. */
+static size_t call_bytes(const tp__op *op) {
+    return op->numbers ? offsetof(tp__call, u.v.n) + (size_t)op->numbers * sizeof(int64_t)
+                       : sizeof(tp__call);
+}
+static size_t node_bytes(const tp__call *c) {
+    return offsetof(tp__node, call) + call_bytes(c->op) +
+           (size_t)c->nin * (sizeof(tp_tensor *) + sizeof(uint32_t));
 }
 
 static void forget(tp_tensor *x) {
@@ -45,34 +51,34 @@ static void node_release(void *p) {
         tape.last = n->prev;
     tape.length--;
     forget(n->call.out);
-    for (int i = 0; i < n->call.nin; i++) tp__unref(n->in[i]);
+    for (int i = 0; i < n->call.nin; i++) tp__unref(n->call.in[i]);
     for (int i = 0; i < 2; i++)
         if (n->call.extra[i]) tp__unref(n->call.extra[i]);
     if (n->grad) tp__unref(n->grad);
     tp__unref(n->call.out);
     tp__live_add(tp__here(), TP__LIVE_NODES, -1);
-    tp__free(n, node_bytes(n->call.nin));
+    tp__free(n, node_bytes(&n->call));
 }
 
 static void hold(tp__node *n, const tp__call *c) {
-    n->version = (uint32_t *)(void *)(n->in + c->nin);
+    const size_t bytes = call_bytes(c->op);
+    memcpy(&n->call, c, bytes);
+    tp_tensor **in = (tp_tensor **)(void *)((char *)&n->call + bytes);
+    n->call.in = in;
+    n->version = (uint32_t *)(void *)(in + c->nin);
     for (int i = 0; i < c->nin; i++) {
-        n->in[i] = tp__ref(c->in[i]);
+        in[i] = tp__ref(c->in[i]);
         n->version[i] = tp__version(c->in[i]);
     }
-    for (int i = 0; i < 2; i++)
-        if (c->extra[i]) tp__ref(c->extra[i]);
     tp__ref(c->out);
     n->out_version = tp__version(c->out);
     for (int i = 0; i < 2; i++)
-        if (c->extra[i]) n->extra_version[i] = tp__version(c->extra[i]);
+        if (c->extra[i]) n->extra_version[i] = tp__version(tp__ref(c->extra[i]));
 }
 
 tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn) {
-    tp__node *n = tp__alloc(node_bytes(c->nin));
+    tp__node *n = tp__alloc(node_bytes(c));
     if (!n) return NULL;
-    n->call = *c;
-    n->call.in = n->in;
     n->grad_fn = grad_fn;
     n->file = NULL;
     n->line = 0;
@@ -85,11 +91,12 @@ tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn) {
     if (n->prev) n->prev->next = n;
     tape.last = n;
     tape.length++;
-    tp__live_add(tp__here(), TP__LIVE_NODES, 1);
+    tp__local *me = tp__here();
+    tp__live_add(me, TP__LIVE_NODES, 1);
     c->out->node = n;
     c->out->grad_fn = grad_fn;
     c->out->requires_grad = true;
-    return tp__scope_push(tp__here(), node_release, n) ? c->out : NULL;
+    return tp__scope_push(me, node_release, n) ? c->out : NULL;
 }
 
 /* ---- walking backwards ----------------------------------------------------------------------- */
@@ -113,30 +120,30 @@ static bool unchanged(const tp__node *n) {
     for (int i = 0; i < 2; i++) /* indices that the caller has too, say */
         if (n->call.extra[i]) same &= n->extra_version[i] == tp__version(n->call.extra[i]);
     for (int i = 0; i < n->call.nin && i < 30; i++)
-        if (n->call.saves & TP__SAVE_IN(i)) same &= n->version[i] == tp__version(n->in[i]);
+        if (n->call.saves & TP__SAVE_IN(i)) same &= n->version[i] == tp__version(n->call.in[i]);
     if (!same)
         tp_error_set(TP_EGRAD, "a value that it needs was changed in place since the forward");
     return same;
 }
 
-/* May the tape keep g itself as a leaf's gradient? Only if this node's backward made it (it belongs
- * to the scope around that), nobody else holds it, and it is dense storage of its own. */
-static bool is_fresh(const tp_tensor *g, const tp__node *from) {
-    return g != from->grad && g->refs == 1 && atomic_load(&g->st->refs) == 1 && !g->st->borrowed &&
+/* May the tape keep g itself as a leaf's gradient? Only if this node's backward, which was given
+ * `from`, made it (it belongs to the scope around that), nobody else holds it, and it is dense
+ * storage of its own. */
+static bool is_fresh(const tp_tensor *g, const tp_tensor *from) {
+    return g != from && g->refs == 1 && atomic_load(&g->st->refs) == 1 && !g->st->borrowed &&
            tp__contiguous_p(g) && tp__scope_holds(g);
 }
 
 static tp_tensor *add(tp_tensor *a, tp_tensor *b, tp_tensor *out) {
-    const tp_shape s = tp__shape(a);
-    if (!out) out = tp__new("backward", &s, (tp_dtype)a->dtype);
+    if (!out) out = tp__new_like(a, (tp_dtype)a->dtype);
     if (out)
-        tp__iterate(tp__pw_forward(TP__PW_add, (tp_dtype)a->dtype), &s, (tp_tensor *[]){out, a, b},
-                    3, 0, 0);
+        tp__iterate(tp__pw_forward(TP__PW_add, (tp_dtype)a->dtype), &a->s,
+                    (tp_tensor *[]){out, a, b}, 3, 0, 0);
     return out;
 }
 
 /* *slot += g, where *slot may be empty. A leaf's gradient gets storage of its own. */
-static bool accumulate(tp_tensor **slot, tp_tensor *g, const tp__node *from, bool leaf) {
+static bool accumulate(tp_tensor **slot, tp_tensor *g, const tp_tensor *from, bool leaf) {
     tp_tensor *old = *slot;
     if (!old) {
         if (leaf && !is_fresh(g, from)) g = tp__clone(g);
@@ -156,23 +163,26 @@ static bool accumulate(tp_tensor **slot, tp_tensor *g, const tp__node *from, boo
     return true;
 }
 
-static bool give(tp__node *n, tp_tensor *x, tp_tensor *g) {
+/* g, summed down to the shape of x where that was broadcast. */
+static tp_tensor *fitted(const tp_tensor *x, tp_tensor *g) {
+    tp_shape joined;
+    if (TP__LIKELY(tp__shape_equal(&x->s, &g->s))) return g;
+    if (tp__broadcast("gradient", &x->s, &g->s, &joined) && tp__shape_equal(&joined, &g->s))
+        return tp__sum_to(g, &x->s);
+    char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
+    return tp__fail(TP_ESHAPE, "it gave a gradient %s for an input %s", tp__shape_text(&g->s, ta),
+                    tp__shape_text(&x->s, tb));
+}
+
+static bool give(const tp__node *n, tp_tensor *x, tp_tensor *g) {
     if (x->node && x->node->freed)
         return tp_error_set(TP_EGRAD,
                             "an earlier backward went through its input and freed the tape there; "
                             "run the forward again"),
                false;
-    tp_shape joined;
-    if (!tp__shape_equal(&x->s, &g->s) &&
-        (!tp__broadcast("gradient", &x->s, &g->s, &joined) || !tp__shape_equal(&joined, &g->s))) {
-        char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
-        return tp_error_set(TP_ESHAPE, "it gave a gradient %s for an input %s",
-                            tp__shape_text(&g->s, ta), tp__shape_text(&x->s, tb)),
-               false;
-    }
-    g = tp__sum_to(g, &x->s);
+    g = fitted(x, g);
     if (g) g = tp__to(g, (tp_dtype)x->dtype);
-    return g && accumulate(x->node ? &x->node->grad : &x->grad, g, n, !x->node);
+    return g && accumulate(x->node ? &x->node->grad : &x->grad, g, n->grad, !x->node);
 }
 
 /* Push n's gradient to its inputs. */
@@ -184,12 +194,13 @@ static bool step(tp__node *n) {
                false;
     if (!unchanged(n)) return false;
     for (int i = 0; i < n->call.nin; i++) {
-        if (!n->in[i]->requires_grad) continue;
+        if (!n->call.in[i]->requires_grad) continue;
         tp_tensor *g = n->call.op->backward(&n->call, n->grad, i);
-        if (!g || (TP__UNLIKELY(tp__is_tracing()) && !tp__trace_gradient(n->grad, g))) return false;
-        if (!give(n, n->in[i], g)) return false;
+        if (!g || (TP__UNLIKELY(tp__tracing) && !tp__trace_gradient(n->grad, g))) return false;
+        if (!give(n, n->call.in[i], g)) return false;
     }
-    if (n->call.out->retain_grad && !accumulate(&n->call.out->grad, n->grad, n, true)) return false;
+    if (n->call.out->retain_grad && !accumulate(&n->call.out->grad, n->grad, n->grad, true))
+        return false;
     return true;
 }
 
@@ -210,43 +221,48 @@ static bool walk(tp__node *from) {
     return ok;
 }
 
+/* From loss, whose gradient g is the caller's own tensor: never kept as a gradient itself. */
+static bool backward(tp_tensor *loss, tp_tensor *g) {
+    tp_tensor *own = tp__to(g, (tp_dtype)loss->dtype);
+    tp__node *n = loss->node;
+    return own && accumulate(n ? &n->grad : &loss->grad, own, own, !n) && (!n || walk(n));
+}
+
+static bool has_history(const tp_tensor *loss) {
+    if (TP__LIKELY(loss->requires_grad)) return true;
+    tp_error_set(TP_EGRAD, "backward: no tensor that requires a gradient leads to this one");
+    return false;
+}
+
 tp_status tp_backward_from(tp_tensor *loss, tp_tensor *g) {
     if (!loss || !g) return tp__error_null("backward");
-    if (!loss->requires_grad)
-        return tp_error_set(TP_EGRAD,
-                            "backward: no tensor that requires a gradient leads to this one");
-    const tp_shape a = tp__shape(loss), b = tp__shape(g);
+    if (!has_history(loss)) return TP_EGRAD;
     char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
-    if (!tp__shape_equal(&a, &b))
+    if (!tp__shape_equal(&loss->s, &g->s))
         return tp_error_set(TP_ESHAPE, "backward: the tensor is %s but its gradient %s",
-                            tp__shape_text(&a, ta), tp__shape_text(&b, tb));
+                            tp__shape_text(&loss->s, ta), tp__shape_text(&g->s, tb));
     const tp_scope s = tp_scope_no_grad();
-    if (!s.depth) return tp_error_code();
-    g = tp__to(g, (tp_dtype)loss->dtype);
-    const tp__node start = {.grad =
-                                g}; /* the caller's own tensor: never kept as a gradient itself */
-    bool ok = g && accumulate(loss->node ? &loss->node->grad : &loss->grad, g, &start, !loss->node);
-    if (ok && loss->node) ok = walk(loss->node);
+    const bool ok = s.depth && backward(loss, g);
     tp_scope_end(s);
     return ok ? TP_OK : tp_error_code();
 }
 
 tp_status tp_backward(tp_tensor *loss) {
     if (!loss) return tp__error_null("backward");
-    const tp_shape shape = tp__shape(loss);
     char text[TP__SHAPE_TEXT];
     if (loss->numel != 1)
         return tp_error_set(
             TP_ESHAPE,
             "backward: the tensor is %s; only a single number has a gradient by itself "
             "(take its tp_sum or tp_mean)",
-            tp__shape_text(&shape, text));
+            tp__shape_text(&loss->s, text));
+    if (!has_history(loss)) return TP_EGRAD;
     const tp_scope s = tp_scope_no_grad();
-    if (!s.depth) return tp_error_code();
-    tp_tensor *one = tp_full(shape, 1, (tp_dtype)loss->dtype);
-    const tp_status r = tp_backward_from(loss, one);
+    tp_tensor *one = s.depth ? tp__new_like(loss, (tp_dtype)loss->dtype) : NULL;
+    if (one) tp__fill(one, 1);
+    const bool ok = one && backward(loss, one);
     tp_scope_end(s);
-    return r;
+    return ok ? TP_OK : tp_error_code();
 }
 
 /* ---- moving out of a scope ------------------------------------------------------------------- */
@@ -264,7 +280,7 @@ tp_tensor *tp_scope_escape(tp_scope s, tp_tensor *t) {
     for (tp__node *n = t->node; n; n = n->prev) { /* its history: whatever leads to it */
         if (n->mark != tape.marks) continue;
         for (int i = 0; i < n->call.nin; i++)
-            if (n->in[i]->node) n->in[i]->node->mark = tape.marks;
+            if (n->call.in[i]->node) n->call.in[i]->node->mark = tape.marks;
     }
     return tp__scope_escape(s, is_marked) ? NULL : t;
 }

@@ -87,6 +87,14 @@ static void clip_params(tp_dtype d, double *p, double *q) {
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
+/* A new tensor in the shape to which the operands broadcast. */
+static tp_tensor *result_of(const char *name, tp_tensor *const *in, int n, tp_dtype d) {
+    tp_shape joined;
+    if (n == 1 || TP__LIKELY(tp__shape_equal(&in[0]->s, &in[1]->s))) return tp__new_like(in[0], d);
+    if (!tp__broadcast(name, &in[0]->s, &in[1]->s, &joined)) return NULL;
+    return tp__new(name, &joined, d);
+}
+
 static tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *const *in, int n, double p,
                           double q) {
     const kind k = rows[op].kind;
@@ -96,22 +104,15 @@ static tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *const *in, 
         d = TP_FLOAT32;
     const tp__pw_fn fn = tp__pw_forward(op, d);
     if (TP__UNLIKELY(!fn)) return no_kernel(name, d);
-    const tp_shape *shape = &in[0]->s;
-    tp_shape joined;
-    if (n == 2) {
-        if (!tp__shape_equal(shape, &in[1]->s)) {
-            if (!tp__broadcast(name, shape, &in[1]->s, &joined)) return NULL;
-            shape = &joined;
-        }
-        if (TP__UNLIKELY(!tp__is_float(d)) && !integers_fit(op, name, d, in[1])) return NULL;
-    }
-    tp_tensor *y = tp__new(name, shape, k == K_TEST || k == K_COMPARE ? TP_BOOL : d);
-    tp_tensor *a = y ? tp__to(in[0], d) : NULL, *b = a && n == 2 ? tp__to(in[1], d) : NULL;
+    tp_tensor *y = result_of(name, in, n, k == K_TEST || k == K_COMPARE ? TP_BOOL : d);
+    if (TP__UNLIKELY(!y)) return NULL;
+    if (TP__UNLIKELY(!tp__is_float(d)) && n == 2 && !integers_fit(op, name, d, in[1])) return NULL;
+    tp_tensor *a = tp__to(in[0], d), *b = a && n == 2 ? tp__to(in[1], d) : NULL;
     if (TP__UNLIKELY(!a || (n == 2 && !b))) return NULL;
     clip_params(d, &p, &q);
-    tp__iterate(fn, shape, (tp_tensor *[]){y, a, b}, 1 + n, p, q);
-    if (b && b != in[1]) tp__drop(b);
-    if (a != in[0]) tp__drop(a);
+    tp__iterate(fn, &y->s, (tp_tensor *[]){y, a, b}, 1 + n, p, q);
+    if (TP__UNLIKELY(b && b != in[1])) tp__drop(b);
+    if (TP__UNLIKELY(a != in[0])) tp__drop(a);
     return y;
 }
 
@@ -157,14 +158,13 @@ static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
     const row *r = &rows[op];
     if (!strcmp(r->dx[i], "g")) return g;
     const tp_dtype d = (tp_dtype)c->out->dtype;
-    const tp_shape *shape = &c->out->s;
-    tp_tensor *gx = tp__new(c->op->name, shape, d), *a = NULL, *b = NULL;
+    tp_tensor *gx = tp__new_like(c->out, d), *a = NULL, *b = NULL;
     if (!gx) return NULL;
     if (r->saves & SAVE_A && !(a = tp__to(c->in[0], d))) return NULL;
     if (r->saves & SAVE_B && !(b = tp__to(c->in[1], d))) return NULL;
     double p = c->u.v.p, q = c->u.v.q;
     clip_params(d, &p, &q);
-    tp__iterate(tp__pw_backward(op, i, d), shape,
+    tp__iterate(tp__pw_backward(op, i, d), &gx->s,
                 (tp_tensor *[]){gx, g, a, b, r->saves & SAVE_Y ? c->out : NULL}, 5, p, q);
     return gx;
 }
@@ -175,9 +175,11 @@ static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
     static const tp__op op_##op = {.name = #op,                \
                                    .grad_fn = #fn "Backward0", \
                                    .saves = SAVES(sv),         \
+                                   .numbers = 1,               \
                                    .forward = pw_forward,      \
                                    .backward = pw_backward};
-#define CONSTANT(op) static const tp__op op_##op = {.name = #op, .forward = pw_forward};
+#define CONSTANT(op) \
+    static const tp__op op_##op = {.name = #op, .numbers = 1, .forward = pw_forward};
 #define UNARY(name, fn, sv, lo, hi, y, da, doc) DIFFERENTIABLE(name, fn, sv)
 #define UNARY_NUM(name, fn, sv, lo, hi, y, da, doc) DIFFERENTIABLE(name, fn, sv)
 #define TEST(name, y, doc) CONSTANT(name)
@@ -188,21 +190,28 @@ static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
 #define PARAM(name, fn, sv, lo, hi, y, da, doc) DIFFERENTIABLE(name, fn, sv)
 #include "kernels/pointwise.def"
 
+static tp_tensor *apply(const tp__op *op, tp__pw_op id, tp_tensor *const *in, int n, double p,
+                        double q, const char *grad_fn) {
+    tp__call c;
+    tp__call_begin(&c, op, in, n);
+    c.u.v.p = p;
+    c.u.v.q = q;
+    c.u.v.n[0] = id;
+    return tp__apply_named(&c, grad_fn);
+}
 static tp_tensor *apply1(const tp__op *op, tp__pw_op id, tp_tensor *x, double p, double q) {
-    tp__call c = {.op = op, .in = &x, .nin = 1, .u.v = {.n = {id}, .p = p, .q = q}};
-    return tp__apply(&c);
+    return apply(op, id, &x, 1, p, q, op->grad_fn);
 }
 /* A number as exponent takes the short way that torch takes: ^2 is a product, ^0.5 a root. */
 static tp_tensor *number_power(tp_tensor *a, tp_tensor *b) {
     tp_tensor *in[2] = {a, b};
     const tp_dtype d = tp__result_type(in, 2);
     const double e = tp_item(b);
-    tp__call c = {.op = &op_pow, .in = in, .nin = 2, .u.v = {.n = {TP__PW_pow}}};
     if (a->dtype == d && e == 2)
-        c = (tp__call){.op = &op_square, .in = in, .nin = 1, .u.v = {.n = {TP__PW_square}}};
-    else if (a->dtype == d && e == 0.5 && tp__is_float(d))
-        c = (tp__call){.op = &op_sqrt, .in = in, .nin = 1, .u.v = {.n = {TP__PW_sqrt}}};
-    return tp__apply_named(&c, "PowBackward0");
+        return apply(&op_square, TP__PW_square, in, 1, 0, 0, "PowBackward0");
+    if (a->dtype == d && e == 0.5 && tp__is_float(d))
+        return apply(&op_sqrt, TP__PW_sqrt, in, 1, 0, 0, "PowBackward0");
+    return apply(&op_pow, TP__PW_pow, in, 2, 0, 0, "PowBackward0");
 }
 /* torch has overloads for numbers, with names of their own. */
 static const char *grad_fn_of(const tp__op *op, tp__pw_op id, const tp_tensor *a,
@@ -217,9 +226,7 @@ static const char *grad_fn_of(const tp__op *op, tp__pw_op id, const tp_tensor *a
 }
 static tp_tensor *apply2(const tp__op *op, tp__pw_op id, tp_tensor *a, tp_tensor *b) {
     if (id == TP__PW_pow && a && b && b->weak) return number_power(a, b);
-    tp_tensor *in[2] = {a, b};
-    tp__call c = {.op = op, .in = in, .nin = 2, .u.v = {.n = {id}}};
-    return tp__apply_named(&c, grad_fn_of(op, id, a, b));
+    return apply(op, id, (tp_tensor *[]){a, b}, 2, 0, 0, grad_fn_of(op, id, a, b));
 }
 
 /* The functions. */
@@ -243,9 +250,7 @@ static tp_tensor *apply2(const tp__op *op, tp__pw_op id, tp_tensor *a, tp_tensor
 
 tp_tensor *tp_clamp(tp_tensor *x, double p, double q) {
     const double low = p != p ? -INFINITY : p, high = q != q ? INFINITY : q;
-    tp__call c = {
-        .op = &op_clamp, .in = &x, .nin = 1, .u.v = {.n = {TP__PW_clamp}, .p = low, .q = high}};
-    return tp__apply_named(&c, "ClampBackward1");
+    return apply(&op_clamp, TP__PW_clamp, &x, 1, low, high, "ClampBackward1");
 }
 tp_tensor *tp_leaky_relu(tp_tensor *x, double p) {
     return apply1(&op_leaky_relu, TP__PW_leaky_relu, x, p, 0);

@@ -1,12 +1,17 @@
 /* op_reduce.c -- reductions: sum, mean, prod, var, std, max, min, argmax, argmin, any, all.
  *
  * Forward folds the axes; backward spreads the gradient back over them. u.v.n: [0] the set of axes,
- * [1] flags, [2] which of two ops. */
+ * [1] flags, [2] which of two ops, [3] the axis of max_dim and min_dim. */
 #include "ops/ops.h"
 #include <math.h>
 
-static tp__call call_axes(const tp__op *op, tp_tensor **x, uint32_t axes, int flags) {
-    return (tp__call){.op = op, .in = x, .nin = 1, .u.v.n = {axes, flags}};
+enum { NUMBERS = 4 };
+
+static void begin(tp__call *c, const tp__op *op, tp_tensor **x, uint32_t axes, int flags) {
+    tp__call_begin(c, op, x, 1);
+    c->u.v.n[0] = axes;
+    c->u.v.n[1] = flags;
+    c->u.v.n[2] = c->u.v.n[3] = 0;
 }
 static uint32_t axes_of(const tp__call *c) {
     return (uint32_t)c->u.v.n[0];
@@ -20,12 +25,14 @@ static uint32_t every_axis(const tp_tensor *x) {
 
 tp_tensor *tp__spread(tp_tensor *g, const tp_tensor *like, uint32_t axes) {
     if (!g) return NULL;
-    const tp_shape kept = tp__reduced_shape(like, axes, true), full = tp__shape(like);
-    tp_tensor *v = tp__reshaped(g, &kept);
-    if (!v) return NULL;
     int64_t stride[TP_MAX_DIM];
-    tp__broadcast_strides(v, &full, stride);
-    return tp__view(v, full.ndim, full.dim, stride, v->offset);
+    int k = 0; /* axis of g */
+    for (int d = 0; d < like->ndim; d++) {
+        const bool reduced = axes >> d & 1;
+        stride[d] = reduced ? 0 : g->stride[k];
+        k += !reduced || g->ndim == like->ndim;
+    }
+    return tp__view(g, like->ndim, like->shape, stride, g->offset);
 }
 
 static tp_tensor *divided(tp_tensor *x, double n) {
@@ -42,8 +49,11 @@ static tp_tensor *sum_forward(tp__call *c) {
 static tp_tensor *sum_backward(const tp__call *c, tp_tensor *g, int i) {
     return tp__spread(g, c->in[i], axes_of(c));
 }
-static const tp__op op_sum = {
-    .name = "sum", .grad_fn = "SumBackward0", .forward = sum_forward, .backward = sum_backward};
+static const tp__op op_sum = {.name = "sum",
+                              .grad_fn = "SumBackward0",
+                              .numbers = NUMBERS,
+                              .forward = sum_forward,
+                              .backward = sum_backward};
 
 static tp_tensor *mean_forward(tp__call *c) {
     tp_tensor *s = tp__fold("mean", TP__RED_SUM, c->in[0], axes_of(c), keeps(c));
@@ -55,8 +65,11 @@ static tp_tensor *mean_backward(const tp__call *c, tp_tensor *g, int i) {
     return tp__spread(divided(g, (double)tp__count_axes(c->in[i], axes_of(c))), c->in[i],
                       axes_of(c));
 }
-static const tp__op op_mean = {
-    .name = "mean", .grad_fn = "MeanBackward0", .forward = mean_forward, .backward = mean_backward};
+static const tp__op op_mean = {.name = "mean",
+                               .grad_fn = "MeanBackward0",
+                               .numbers = NUMBERS,
+                               .forward = mean_forward,
+                               .backward = mean_backward};
 
 static tp_tensor *prod_forward(tp__call *c) {
     return tp__fold("prod", TP__RED_PROD, c->in[0], axes_of(c), keeps(c));
@@ -82,6 +95,7 @@ static tp_tensor *prod_backward(const tp__call *c, tp_tensor *g, int i) {
 static const tp__op op_prod = {.name = "prod",
                                .grad_fn = "ProdBackward0",
                                .saves = TP__SAVE_IN(0),
+                               .numbers = NUMBERS,
                                .forward = prod_forward,
                                .backward = prod_backward};
 
@@ -90,7 +104,8 @@ static tp_tensor *over(const tp__op *op, tp_tensor *x, tp_dims dims, int flags,
     if (!x) return tp__error_null(op->name), NULL;
     uint32_t axes;
     if (!tp__axes(op->name, dims, x->ndim, &axes)) return NULL;
-    tp__call c = call_axes(op, &x, axes, flags);
+    tp__call c;
+    begin(&c, op, &x, axes, flags);
     return tp__apply_named(&c, grad_fn);
 }
 static tp_tensor *over_all(const tp__op *op, tp_tensor *x, int flags, const char *grad_fn) {
@@ -149,11 +164,13 @@ static tp_tensor *var_backward(const tp__call *c, tp_tensor *g, int i) {
 static const tp__op op_var = {.name = "var",
                               .grad_fn = "VarBackward0",
                               .saves = TP__SAVE_IN(0),
+                              .numbers = NUMBERS,
                               .forward = var_forward,
                               .backward = var_backward};
 static const tp__op op_std = {.name = "std",
                               .grad_fn = "StdBackward0",
                               .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
+                              .numbers = NUMBERS,
                               .forward = var_forward,
                               .backward = var_backward};
 
@@ -161,7 +178,8 @@ static tp_tensor *spread_of(const tp__op *op, tp_tensor *x, tp_dims dims, int fl
     if (!x) return tp__error_null(op->name), NULL;
     uint32_t axes;
     if (!can_average(op->name, x) || !tp__axes(op->name, dims, x->ndim, &axes)) return NULL;
-    tp__call c = call_axes(op, &x, axes, flags);
+    tp__call c;
+    begin(&c, op, &x, axes, flags);
     c.u.v.n[2] = op == &op_std;
     return tp__apply(&c);
 }
@@ -225,17 +243,20 @@ static tp_tensor *extreme_backward(const tp__call *c, tp_tensor *g, int i) {
 static const tp__op op_max = {.name = "max",
                               .grad_fn = "MaxBackward1",
                               .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
+                              .numbers = NUMBERS,
                               .forward = extreme_forward,
                               .backward = extreme_backward};
 static const tp__op op_min = {.name = "min",
                               .grad_fn = "MinBackward1",
                               .saves = TP__SAVE_IN(0) | TP__SAVE_OUT,
+                              .numbers = NUMBERS,
                               .forward = extreme_forward,
                               .backward = extreme_backward};
 
 static tp_tensor *extreme(const tp__op *op, tp_tensor *x) {
     if (!x) return tp__error_null(op->name), NULL;
-    tp__call c = call_axes(op, &x, every_axis(x), 0);
+    tp__call c;
+    begin(&c, op, &x, every_axis(x), 0);
     c.u.v.n[2] = op == &op_min;
     return tp__apply(&c);
 }
@@ -274,10 +295,12 @@ static tp_tensor *extreme_dim_backward(const tp__call *c, tp_tensor *g, int i) {
 }
 static const tp__op op_max_dim = {.name = "max",
                                   .grad_fn = "MaxBackward0",
+                                  .numbers = NUMBERS,
                                   .forward = extreme_dim_forward,
                                   .backward = extreme_dim_backward};
 static const tp__op op_min_dim = {.name = "min",
                                   .grad_fn = "MinBackward0",
+                                  .numbers = NUMBERS,
                                   .forward = extreme_dim_forward,
                                   .backward = extreme_dim_backward};
 
@@ -286,7 +309,8 @@ static tp_tensor *extreme_dim(const tp__op *op, tp_tensor *x, int dim, int flags
     if (!x) return tp__error_null(op->name), NULL;
     int d;
     if (!tp__axis(op->name, dim, x->ndim, &d)) return NULL;
-    tp__call c = call_axes(op, &x, x->ndim ? 1u << d : 0, flags);
+    tp__call c;
+    begin(&c, op, &x, x->ndim ? 1u << d : 0, flags);
     c.u.v.n[2] = op == &op_min_dim;
     c.u.v.n[3] = d;
     tp_tensor *y = tp__apply(&c);
@@ -310,17 +334,18 @@ static tp_tensor *constant_forward(tp__call *c) {
     if (arg && nothing_to_find(c->op->name, c->in[0], axes_of(c))) return NULL;
     return tp__fold(c->op->name, op, c->in[0], axes_of(c), keeps(c));
 }
-static const tp__op op_argmax = {.name = "argmax", .forward = constant_forward};
-static const tp__op op_argmin = {.name = "argmin", .forward = constant_forward};
-static const tp__op op_any = {.name = "any", .forward = constant_forward};
-static const tp__op op_all = {.name = "all", .forward = constant_forward};
+static const tp__op op_argmax = {.name = "argmax", .numbers = NUMBERS, .forward = constant_forward};
+static const tp__op op_argmin = {.name = "argmin", .numbers = NUMBERS, .forward = constant_forward};
+static const tp__op op_any = {.name = "any", .numbers = NUMBERS, .forward = constant_forward};
+static const tp__op op_all = {.name = "all", .numbers = NUMBERS, .forward = constant_forward};
 
 static tp_tensor *constant(const tp__op *op, tp__red_op red, tp_tensor *x, bool all, int dim,
                            int flags) {
     if (!x) return tp__error_null(op->name), NULL;
     int d = 0;
     if (!all && !tp__axis(op->name, dim, x->ndim, &d)) return NULL;
-    tp__call c = call_axes(op, &x, all || !x->ndim ? every_axis(x) : 1u << d, flags);
+    tp__call c;
+    begin(&c, op, &x, all || !x->ndim ? every_axis(x) : 1u << d, flags);
     c.u.v.n[2] = red;
     return tp__apply(&c);
 }

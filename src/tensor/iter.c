@@ -36,7 +36,9 @@ static void add_axis(loop *l, const int64_t *stride, int64_t dim) {
 
 static void build(loop *l, const tp_shape *shape, tp_tensor *const *args) {
     int64_t st[TP__PW_ARGS][TP_MAX_DIM];
+    l->ndim = 0;
     for (int a = 0; a < l->nargs; a++) {
+        l->ptr[a] = NULL;
         if (!args[a]) continue;
         tp__broadcast_strides(args[a], shape, st[a]);
         l->ptr[a] = tp__ptr(args[a]);
@@ -114,33 +116,39 @@ static int64_t cut(loop *l) {
     return tiles_over(rows_of(l), l->tile_rows) * l->tiles_per_row;
 }
 
-static bool all_dense(tp_tensor *const *args, int nargs, int64_t numel) {
-    for (int a = 0; a < nargs; a++)
-        if (args[a] && (args[a]->numel != numel || !tp__contiguous_p(args[a]))) return false;
+/* Can the whole be one row: is each operand dense, or one element repeated? The result is dense. */
+static bool is_one_row(tp_tensor *const *args, int nargs, int64_t n, tp__pw_block *b) {
+    for (int a = 0; a < nargs; a++) {
+        const tp_tensor *x = args[a];
+        if (!x) continue;
+        const bool dense = x->dense && x->numel == n;
+        if (!dense && (!x->one || a == 0)) return false;
+        b->ptr[a] = x->data;
+        b->row[a] = 0;
+        b->col[a] = dense ? tp__size_of((tp_dtype)x->dtype) : 0;
+    }
     return true;
 }
 
+/* Nothing is cleared here that a kernel does not read: that would cost more than four sums. */
 void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p,
                  double q) {
     const int64_t numel = args[0]->numel;
     if (!numel) return;
-    if (numel <= TP__PW_TILE && all_dense(args, nargs, numel)) {
-        tp__pw_block
-            b; /* not cleared: that costs more than 4 sums, and kernels read their own only */
+    tp__pw_block b;
+    if (numel <= TP__PW_TILE && is_one_row(args, nargs, numel, &b)) {
         b.m = 1;
         b.n = numel;
         b.p = p;
         b.q = q;
-        for (int a = 0; a < nargs; a++) {
-            if (!args[a]) continue;
-            b.ptr[a] = tp__ptr(args[a]);
-            b.row[a] = 0;
-            b.col[a] = tp__size_of((tp_dtype)args[a]->dtype);
-        }
         fn(&b);
         return;
     }
-    loop l = {.fn = fn, .nargs = nargs, .p = p, .q = q};
+    loop l;
+    l.fn = fn;
+    l.nargs = nargs;
+    l.p = p;
+    l.q = q;
     build(&l, shape, args);
     const int64_t tiles = cut(&l);
     if (tiles == 1)
@@ -150,19 +158,17 @@ void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, in
 }
 
 void tp__copy(tp_tensor *dst, const tp_tensor *src) {
-    const tp_shape s = tp__shape(dst);
     union {
         const tp_tensor *c;
         tp_tensor *m;
     } in = {src}; /* args[1] is only read */
-    tp__iterate(tp__cast((tp_dtype)dst->dtype, (tp_dtype)src->dtype), &s,
+    tp__iterate(tp__cast((tp_dtype)dst->dtype, (tp_dtype)src->dtype), &dst->s,
                 (tp_tensor *[]){dst, in.m}, 2, 0, 0);
 }
 
 tp_tensor *tp__clone(const tp_tensor *x) {
     if (!x) return NULL;
-    const tp_shape s = tp__shape(x);
-    tp_tensor *y = tp__new("clone", &s, (tp_dtype)x->dtype);
+    tp_tensor *y = tp__new_like(x, (tp_dtype)x->dtype);
     if (y) tp__copy(y, x);
     return y;
 }
@@ -171,15 +177,14 @@ tp_tensor *tp__contiguous(tp_tensor *x) {
 }
 tp_tensor *tp__to(tp_tensor *x, tp_dtype dtype) {
     if (!x || x->dtype == dtype) return x;
-    const tp_shape s = tp__shape(x);
-    tp_tensor *y = tp__new("to", &s, dtype);
+    tp_tensor *y = tp__new_like(x, dtype);
     if (y) tp__copy(y, x);
     return y;
 }
 
 static void fill_from(tp_tensor *x, void *value, tp_dtype dtype) {
-    tp__storage st = {.borrowed = true, .data = value};
-    const tp_tensor one = {.dtype = (uint8_t)dtype, .numel = 1, .st = &st};
+    const tp_tensor one = {
+        .dtype = (uint8_t)dtype, .dense = true, .one = true, .numel = 1, .data = value};
     tp__copy(x, &one);
 }
 void tp__fill(tp_tensor *x, double v) {

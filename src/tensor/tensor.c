@@ -1,7 +1,7 @@
 /* tensor.c -- handles and storage: making, asking, keeping.
  *
- * A handle is fixed-size and belongs to its thread; the bytes live in a storage block that views
- * share and whose count is atomic. Header and bytes of a storage are one allocation. */
+ * A handle is fixed-size and belongs to its thread; the bytes live in a storage that views share
+ * and whose count is atomic. The first handle of a storage is allocated with it. */
 #include "tensor/tensor.h"
 #include <math.h>
 #include <string.h>
@@ -32,82 +32,92 @@ int64_t tp_dtype_size(tp_dtype d) {
 
 /* ---- storage and handles --------------------------------------------------------------------- */
 
-enum { HEADER = 64 }; /* keeps the bytes behind it aligned */
-_Static_assert(sizeof(tp__storage) <= HEADER, "the header must fit in front of the bytes");
+/* A tensor with storage of its own is one block: this, then the bytes. A view is a handle alone. */
+typedef struct whole {
+    tp__storage st;
+    tp_tensor x;
+} whole;
+enum { HEADER = (sizeof(whole) + 63) / 64 * 64 }; /* keeps the bytes behind it aligned */
 
-static tp__storage *storage_new(int64_t bytes, void *borrowed) {
-    tp__storage *st = tp__alloc((size_t)(borrowed ? 0 : bytes) + HEADER);
-    if (TP__UNLIKELY(!st)) return NULL;
-    atomic_init(&st->refs, 1);
-    atomic_init(&st->version, 0);
-    st->borrowed = borrowed != NULL;
-    st->bytes = borrowed ? 0 : bytes;
-    st->data = borrowed ? borrowed : (char *)st + HEADER;
-    return st;
+static tp__storage *own_storage(tp_tensor *x) {
+    return (tp__storage *)(void *)((char *)x - offsetof(whole, x));
 }
 
-/* Give back one count; true if it was the last, with the bytes that went. */
-static bool storage_unref(tp__storage *st, int64_t *bytes) {
-    if (atomic_load_explicit(&st->refs, memory_order_acquire) != 1 &&
-        atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) != 1)
-        return false;
-    *bytes = st->bytes;
-    tp__free(st, (size_t)st->bytes + HEADER);
-    return true;
+/* Give back the count of st that x has; true if it was the last. Other threads may have the rest. */
+static bool was_last(tp__storage *st, tp_tensor *x) {
+    if (TP__LIKELY(atomic_load_explicit(&st->refs, memory_order_acquire) == 1)) return true;
+    if (st == own_storage(x)) memset(x, 0xA5, sizeof *x); /* who uses it still shall notice */
+    return atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) == 1;
 }
 
 void tp__unref(tp_tensor *x) {
     if (--x->refs) return;
     if (x->grad) tp__unref(x->grad);
-    int64_t bytes = 0;
-    const bool last = storage_unref(x->st, &bytes);
     tp__local *me = tp__here();
     tp__live_add(me, TP__LIVE_TENSORS, -1);
-    tp__live_add(me, TP__LIVE_STORAGES, -(int64_t)last);
-    tp__live_add(me, TP__LIVE_BYTES, -bytes);
-    tp__free(x, sizeof *x);
+    tp__storage *st = x->st;
+    const bool last = was_last(st, x);
+    if (st != own_storage(x)) tp__free(x, sizeof *x);
+    if (!last) return;
+    tp__live_add(me, TP__LIVE_STORAGES, -1);
+    tp__live_add(me, TP__LIVE_BYTES, -st->bytes);
+    tp__free(st, HEADER + (size_t)st->bytes);
 }
 
 void tp__tensor_release(void *x) {
     tp__unref(x);
 }
 
-/* A scoped handle that takes over one count of st; `fresh`: the storage is new with it. Shape and
- * strides are the caller's to fill in. */
-static tp_tensor *handle_new(tp__storage *st, bool fresh, tp_dtype dtype, int ndim) {
-    tp_tensor *x = tp__alloc(sizeof *x);
-    int64_t bytes = 0;
-    if (TP__UNLIKELY(!x)) {
-        storage_unref(st, &bytes);
-        return NULL;
-    }
+/* All of a handle but its geometry. */
+static void begin_handle(tp_tensor *x, tp__storage *st, int dtype) {
     x->refs = 1;
     x->kept = 0;
     x->dtype = (uint8_t)dtype;
-    x->ndim = ndim;
     x->weak = x->requires_grad = x->retain_grad = false;
-    x->offset = 0;
-    x->numel = 1;
     x->st = st;
     x->node = NULL;
     x->grad_fn = NULL;
     x->grad = NULL;
     x->mark = 0;
-    tp__local *me = tp__here();
+}
+
+static tp_tensor *scoped(tp__local *me, tp_tensor *x) {
     tp__live_add(me, TP__LIVE_TENSORS, 1);
-    tp__live_add(me, TP__LIVE_STORAGES, fresh);
-    tp__live_add(me, TP__LIVE_BYTES, fresh ? st->bytes : 0);
     return tp__scope_push(me, tp__tensor_release, x) ? x : NULL;
 }
 
-static void set_contiguous(tp_tensor *x, const tp_shape *shape) {
-    int64_t n = 1;
+static void set_contiguous(tp_tensor *x, const tp_shape *shape, void *data) {
+    int64_t n = 1, numel = 1;
+    x->ndim = shape->ndim;
     for (int d = shape->ndim - 1; d >= 0; d--) {
         x->shape[d] = shape->dim[d];
         x->stride[d] = n;
+        numel *= shape->dim[d];
         n *= shape->dim[d] > 1 ? shape->dim[d] : 1;
-        x->numel *= shape->dim[d];
     }
+    x->numel = numel;
+    x->data = data;
+    x->offset = 0;
+    x->dense = true;
+    x->one = numel == 1;
+}
+
+/* On new storage of `bytes`, or on borrowed memory. */
+static tp_tensor *fresh(const tp_shape *shape, int dtype, int64_t bytes, void *borrowed) {
+    whole *w = tp__alloc(HEADER + (size_t)bytes);
+    if (TP__UNLIKELY(!w)) return NULL;
+    tp__storage *st = &w->st;
+    atomic_init(&st->refs, 1);
+    atomic_init(&st->version, 0);
+    st->borrowed = borrowed != NULL;
+    st->bytes = bytes;
+    st->data = borrowed ? borrowed : (char *)w + HEADER;
+    begin_handle(&w->x, st, dtype);
+    set_contiguous(&w->x, shape, st->data);
+    tp__local *me = tp__here();
+    tp__live_add(me, TP__LIVE_STORAGES, 1);
+    tp__live_add(me, TP__LIVE_BYTES, bytes);
+    return scoped(me, &w->x);
 }
 
 static bool check_new(const char *what, const tp_shape *shape, tp_dtype dtype, int64_t *n) {
@@ -128,11 +138,11 @@ static bool check_new(const char *what, const tp_shape *shape, tp_dtype dtype, i
 tp_tensor *tp__new(const char *what, const tp_shape *shape, tp_dtype dtype) {
     int64_t n;
     if (TP__UNLIKELY(!check_new(what, shape, dtype, &n))) return NULL;
-    tp__storage *st = storage_new(n * dtype_info[dtype].size, NULL);
-    if (TP__UNLIKELY(!st)) return NULL;
-    tp_tensor *x = handle_new(st, true, dtype, shape->ndim);
-    if (x) set_contiguous(x, shape);
-    return x;
+    return fresh(shape, dtype, n * tp__size_of(dtype), NULL);
+}
+
+tp_tensor *tp__new_like(const tp_tensor *x, tp_dtype dtype) {
+    return fresh(&x->s, dtype, x->numel * tp__size_of(dtype), NULL);
 }
 
 tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype) {
@@ -141,28 +151,39 @@ tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype
     return x;
 }
 
-tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride,
-                    int64_t offset) {
-    atomic_fetch_add_explicit(&x->st->refs, 1, memory_order_relaxed);
-    tp_tensor *v = handle_new(x->st, false, (tp_dtype)x->dtype, ndim);
-    if (!v) return NULL;
-    for (int d = 0; d < ndim; d++) {
-        v->shape[d] = shape[d];
-        v->stride[d] = stride[d];
-        v->numel *= shape[d];
-    }
-    v->offset = offset;
-    return v;
-}
-
 tp_tensor *tp__wrap(void *data, const tp_shape *shape, tp_dtype dtype) {
     int64_t n;
-    if (!check_new("wrap", shape, dtype, &n)) return NULL;
-    tp__storage *st = storage_new(0, data);
-    if (!st) return NULL;
-    tp_tensor *x = handle_new(st, true, dtype, shape->ndim);
-    if (x) set_contiguous(x, shape);
-    return x;
+    return check_new("wrap", shape, dtype, &n) ? fresh(shape, dtype, 0, data) : NULL;
+}
+
+static void set_strided(tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride) {
+    int64_t n = 1;
+    bool dense = true, one = true;
+    for (int d = ndim - 1; d >= 0; d--) {
+        x->shape[d] = shape[d];
+        x->stride[d] = stride[d];
+        if (shape[d] == 1) continue;
+        dense &= stride[d] == n;
+        one &= stride[d] == 0;
+        n *= shape[d];
+    }
+    x->ndim = ndim;
+    x->numel = n;
+    x->dense = dense || n == 0;
+    x->one = one;
+}
+
+tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride,
+                    int64_t offset) {
+    tp_tensor *v = tp__alloc(sizeof *v);
+    if (TP__UNLIKELY(!v)) return NULL;
+    /* Counted atomically even if the count is 1: threads may share a module's handles. */
+    atomic_fetch_add_explicit(&x->st->refs, 1, memory_order_relaxed);
+    begin_handle(v, x->st, x->dtype);
+    set_strided(v, ndim, shape, stride);
+    v->offset = offset;
+    v->data = (char *)x->st->data + offset * tp__size_of((tp_dtype)x->dtype);
+    return scoped(tp__here(), v);
 }
 
 tp_tensor *tp_keep(tp_tensor *x) {
@@ -337,16 +358,6 @@ int64_t tp_stride(const tp_tensor *x, int dim) {
     return tp__axis("stride", dim, x->ndim, &d) ? x->stride[d] : -1;
 }
 
-/* Row-major without gaps; axes of size 1 may have any stride, and an empty tensor always is. */
-bool tp__contiguous_p(const tp_tensor *x) {
-    int64_t want = 1;
-    for (int d = x->ndim - 1; d >= 0; d--) {
-        if (x->shape[d] == 1) continue;
-        if (x->stride[d] != want) return x->numel == 0;
-        want *= x->shape[d];
-    }
-    return true;
-}
 bool tp_is_contiguous(const tp_tensor *x) {
     return x && tp__contiguous_p(x);
 }
@@ -398,9 +409,8 @@ tp_status tp_copy_to(const tp_tensor *x, void *dst, int64_t n, tp_dtype dtype) {
     if (n != x->numel)
         return tp_error_set(TP_ESHAPE, "copy_to: room for %lld elements, but the tensor has %lld",
                             (long long)n, (long long)x->numel);
-    tp__storage st = {.borrowed = true, .data = dst};
-    tp_tensor to = {.dtype = (uint8_t)dtype, .s = {.ndim = x->ndim}, .numel = 1, .st = &st};
-    set_contiguous(&to, &x->s);
+    tp_tensor to = {.dtype = (uint8_t)dtype};
+    set_contiguous(&to, &x->s, dst);
     tp__copy(&to, x);
     return TP_OK;
 }

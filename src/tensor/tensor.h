@@ -14,6 +14,7 @@ typedef struct tp__storage {
     void *data;
 } tp__storage;
 
+/* Geometry never changes once a handle is made. */
 struct tp_tensor {
     int32_t refs; /* scope entry, keeps, tape nodes, dictionaries; this thread only */
     int32_t kept; /* how many of them tp_free may give back */
@@ -21,6 +22,12 @@ struct tp_tensor {
     bool weak;          /* a Python number: loses to every dtype of its kind */
     bool requires_grad; /* leaf that asks for .grad, or result of a recorded op */
     bool retain_grad;
+    bool dense; /* row-major without gaps; axes of size 1 may have any stride */
+    bool one;   /* all elements lie in one place: a number, expanded or not */
+    void *data; /* the first element */
+    int64_t numel;
+    tp__storage *st;
+    struct tp__node *node; /* the tape entry that made it; NULL for leaves. autograd's */
     union { /* the same bytes: x->s.dim[d] is x->shape[d]; only the first ndim are set */
         tp_shape s;
         struct {
@@ -30,12 +37,9 @@ struct tp_tensor {
     };
     int64_t stride[TP_MAX_DIM]; /* in elements; 0 on a broadcast axis */
     int64_t offset;             /* in elements */
-    int64_t numel;
-    tp__storage *st;
-    struct tp__node *node; /* the tape entry that made it; NULL for leaves. autograd's */
-    const char *grad_fn;   /* its torch name, "MulBackward0", or NULL */
-    tp_tensor *grad;       /* owned; leaves only */
-    uint64_t mark;         /* scratch of autograd's walks */
+    const char *grad_fn;        /* its torch name, "MulBackward0", or NULL */
+    tp_tensor *grad;            /* owned; leaves only */
+    uint64_t mark;              /* scratch of autograd's walks */
 };
 _Static_assert(offsetof(tp_tensor, shape) == offsetof(tp_tensor, s.dim), "shape and s.dim are one");
 
@@ -43,7 +47,7 @@ static inline int64_t tp__size_of(tp_dtype d) { /* bytes of an element */
     return d == TP_FLOAT32 ? 4 : d == TP_FLOAT64 || d == TP_INT64 ? 8 : 1;
 }
 static inline void *tp__ptr(const tp_tensor *x) {
-    return (char *)x->st->data + x->offset * tp__size_of((tp_dtype)x->dtype);
+    return x->data;
 }
 static inline bool tp__is_float(tp_dtype d) {
     return d == TP_FLOAT32 || d == TP_FLOAT64;
@@ -56,6 +60,8 @@ static inline bool tp__is_none(const tp_tensor *x) {
 /* Scoped, contiguous, uninitialised / zeroed; "what" names the op in errors (negative size,
  * rank). */
 tp_tensor *tp__new(const char *what, const tp_shape *shape, tp_dtype dtype);
+/* The same in the shape of x, which is known to be sound. */
+tp_tensor *tp__new_like(const tp_tensor *x, tp_dtype dtype);
 tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype);
 /* Scoped handle on x's storage with other geometry. */
 tp_tensor *tp__view(const tp_tensor *x, int ndim, const int64_t *shape, const int64_t *stride,
@@ -68,7 +74,9 @@ static inline tp_tensor *tp__ref(tp_tensor *x) {
 }
 void tp__unref(tp_tensor *x);
 void tp__tensor_release(void *x); /* tp__unref as a scope's release function */
-bool tp__contiguous_p(const tp_tensor *x);
+static inline bool tp__contiguous_p(const tp_tensor *x) {
+    return x->dense;
+}
 static inline tp_shape tp__shape(const tp_tensor *x) {
     return x->s;
 }
@@ -162,8 +170,9 @@ static inline void tp__drop(tp_tensor *x) {
 static inline uint32_t tp__version(const tp_tensor *x) {
     return atomic_load_explicit(&x->st->version, memory_order_relaxed);
 }
+/* No locked addition: two threads that write one storage at once race for its bytes anyway. */
 static inline void tp__touch(tp_tensor *x) {
-    atomic_fetch_add_explicit(&x->st->version, 1, memory_order_relaxed);
+    atomic_store_explicit(&x->st->version, tp__version(x) + 1, memory_order_relaxed);
 }
 
 #endif
