@@ -14,7 +14,8 @@
 
 enum {
     ALIGN = 64,
-    EVEN = 8,                             /* classes of 64 B .. 512 B */
+    EVEN = 9, /* classes of 0 .. 512 B by 64 (and 64 B for 0) */
+    EVEN_BYTES = 512,
     STEPS = 4,                            /* classes per doubling after that */
     SMALL_CLASSES = EVEN + 7 * STEPS,     /* .. 64 KiB: kept per thread */
     CLASSES = SMALL_CLASSES + 30 * STEPS, /* .. 64 TiB */
@@ -123,12 +124,12 @@ static bool refuse(void) {
 /* ---- classes --------------------------------------------------------------------------------- */
 
 static size_t class_bytes(int c) {
-    if (c < EVEN) return (size_t)ALIGN * (size_t)(c + 1);
-    const size_t base = (size_t)ALIGN * EVEN << (c - EVEN) / STEPS;
+    if (c < EVEN) return (size_t)ALIGN * (size_t)(c ? c : 1);
+    const size_t base = (size_t)EVEN_BYTES << (c - EVEN) / STEPS;
     return base + base / STEPS * (size_t)((c - EVEN) % STEPS + 1);
 }
 static int class_of(size_t bytes) {
-    if (TP__LIKELY(bytes <= ALIGN * EVEN)) return bytes ? (int)((bytes - 1) / ALIGN) : 0;
+    if (bytes <= EVEN_BYTES) return (int)((bytes + ALIGN - 1) / ALIGN);
     const int top = 63 - __builtin_clzll((unsigned long long)(bytes - 1)); /* 2^top < bytes.. */
     const int quarter = (int)((bytes - 1) >> (top - 2)) - STEPS;           /* 0..STEPS - 1 */
     return EVEN + (top - 9) * STEPS + quarter;
@@ -175,19 +176,23 @@ static void drop_shared(void) {
     pthread_mutex_unlock(&lock);
 }
 
-/* One that this thread freed, or NULL. */
-static inline void *pop_own(int c) {
-    if (c >= SMALL_CLASSES) return NULL;
-    tp__free_list *l = &tp__here()->small[c];
+static inline void *pop(tp__free_list *l) {
     block *b = l->head;
     if (TP__UNLIKELY(!b)) return NULL;
     l->head = b->next;
     l->room++;
     return b;
 }
+static inline bool push(tp__free_list *l, block *b) {
+    if (TP__UNLIKELY(!l->room)) return false;
+    b->next = l->head;
+    l->head = b;
+    l->room--;
+    return true;
+}
 
 static void *fresh(int c) {
-    void *p = pop_own(c);
+    void *p = c < SMALL_CLASSES ? pop(&tp__here()->small[c]) : NULL;
     if (!p) p = pop_shared(c);
     if (!p) p = from_system(class_bytes(c));
     if (!p) {
@@ -197,36 +202,35 @@ static void *fresh(int c) {
     return p;
 }
 
-__attribute__((noinline)) static void *alloc_slowly(size_t bytes) {
+TP__APART static void *alloc_slowly(size_t bytes) {
     if (bytes > MOST || (is_slow() && refuse())) return tp__fail_nomem();
     void *p = atomic_load(&plain) ? from_system(bytes ? bytes : 1) : fresh(class_of(bytes));
     if (!p) return tp__fail_nomem();
     if (atomic_load(&poison)) memset(p, 0xA5, bytes);
     return p;
 }
-
-void *tp__alloc(size_t bytes) {
-    if (TP__UNLIKELY(is_slow() || bytes > MOST)) return alloc_slowly(bytes);
-    void *p = pop_own(class_of(bytes));
-    return TP__LIKELY(p != NULL) ? p : alloc_slowly(bytes);
+TP__APART static void free_slowly(block *b, size_t bytes) {
+    if (!b) return;
+    const int c = class_of(bytes);
+    if (is_slow() && atomic_load(&plain))
+        free(b);
+    else if (c >= SMALL_CLASSES || !push(&tp__here()->small[c], b))
+        push_shared(c, b);
 }
 
+/* The usual case, small and from or to this thread's own list, needs some dozen instructions. */
+static inline tp__free_list *own_list(size_t bytes) {
+    const bool usual = bytes <= EVEN_BYTES && !atomic_load_explicit(&slow, memory_order_relaxed);
+    return TP__LIKELY(usual) ? &tp__here()->small[(bytes + ALIGN - 1) / ALIGN] : NULL;
+}
+void *tp__alloc(size_t bytes) {
+    tp__free_list *l = own_list(bytes);
+    void *p = TP__LIKELY(l != NULL) ? pop(l) : NULL;
+    return TP__LIKELY(p != NULL) ? p : alloc_slowly(bytes);
+}
 void tp__free(void *p, size_t bytes) {
-    if (!p) return;
-    if (TP__UNLIKELY(is_slow()) && atomic_load(&plain)) {
-        free(p);
-        return;
-    }
-    block *b = p;
-    const int c = class_of(bytes);
-    tp__free_list *l = c < SMALL_CLASSES ? &tp__here()->small[c] : NULL;
-    if (TP__UNLIKELY(!l || !l->room)) {
-        push_shared(c, b);
-        return;
-    }
-    b->next = l->head;
-    l->head = b;
-    l->room--;
+    tp__free_list *l = p ? own_list(bytes) : NULL;
+    if (TP__UNLIKELY(!l || !push(l, p))) free_slowly(p, bytes);
 }
 
 void tp__alloc_thread_end(tp__local *me) {

@@ -13,6 +13,7 @@
 
 #define TP__LIKELY(x) __builtin_expect(!!(x), 1)
 #define TP__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define TP__APART __attribute__((noinline)) /* so that what calls it seldom saves no registers */
 #define TP__COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
 
 /* ---- local.c: what every op touches of its thread, in one block ---- */
@@ -30,7 +31,7 @@ typedef struct tp__free_list { /* blocks of one size that this thread freed */
     struct tp__block *head;
     int64_t room; /* how many more it takes */
 } tp__free_list;
-enum { TP__FRAMES = 16, TP__SMALL_CLASSES = 36 };
+enum { TP__FRAMES = 16, TP__SMALL_CLASSES = 37 };
 enum { TP__LIVE_TENSORS, TP__LIVE_STORAGES, TP__LIVE_NODES, TP__LIVE_BYTES, TP__LIVE_COUNT };
 
 typedef struct tp__local {

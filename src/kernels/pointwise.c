@@ -184,19 +184,8 @@ static job merge_rows(const tp__pw_kernel *kernel, const tp__pw_block *b) {
     return j;
 }
 
-static bool is_one_dense_run(const tp__pw_kernel *kernel, const tp__pw_block *b) {
-    if (b->m != 1 || (kernel->padded && b->n % TP__PW_PAD)) return false;
-    for (int k = 0; k < TP__PW_ARGS; k++)
-        if (kernel->size[k] && b->col[k] != kernel->size[k]) return false;
-    return true;
-}
-
-void tp__pw_drive(const tp__pw_kernel *kernel, const tp__pw_block *b) {
+TP__APART static void drive_any(const tp__pw_kernel *kernel, const tp__pw_block *b) {
     if (b->m <= 0 || b->n <= 0) return;
-    if (is_one_dense_run(kernel, b)) { /* most small tensors: no time for the rest */
-        kernel->loop(b->n, b->ptr, b->p, b->q);
-        return;
-    }
     const job j = merge_rows(kernel, b);
     int sparse = 0, last = 0; /* operands that are not dense along a row, and the last of them */
     for (int k = 0; k < TP__PW_ARGS; k++)
@@ -211,4 +200,12 @@ void tp__pw_drive(const tp__pw_kernel *kernel, const tp__pw_block *b) {
         run_rows(&j, one);
     else
         run_pieces(&j);
+}
+
+/* Most small tensors are one dense run: no time for the rest. */
+void tp__pw_drive(const tp__pw_kernel *kernel, const tp__pw_block *b) {
+    if (TP__LIKELY(b->dense && !(kernel->padded && b->n % TP__PW_PAD)))
+        kernel->loop(b->n, b->ptr, b->p, b->q);
+    else
+        drive_any(kernel, b);
 }

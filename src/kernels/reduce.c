@@ -33,8 +33,12 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi) {
     return v < lo ? lo : v > hi ? hi : v;
 }
 
+static const tp__red_kernel *kernel_of(const tp__reduce *r) {
+    return &tp__kernels_now()->reduce[r->op][r->dtype];
+}
+
 static plan make_plan(const tp__reduce *r) {
-    plan p = {.r = r, .k = &tp__kernels_now()->reduce[r->op][r->dtype]};
+    plan p = {.r = r, .k = kernel_of(r)};
     p.size = (int64_t)p.k->in;
     p.block = r->inner < BLOCK ? r->inner : BLOCK;
     p.chunk = r->inner == 1 ? TP__RED_CHUNK
@@ -53,8 +57,13 @@ static bool in_place(const plan *p) {
     return p->chunks == 1 && !p->k->finish;
 }
 
+/* A few short rows: one tile and no accumulators, which needs no plan. */
+static bool is_small(const tp__reduce *r, const tp__red_kernel *k) {
+    return r->inner == 1 && r->outer < 64 && r->red <= TILE / 64 && !k->finish;
+}
+
 size_t tp__reduce_workspace(const tp__reduce *r) {
-    if (r->outer <= 0 || r->inner <= 0) return 0;
+    if (r->outer <= 0 || r->inner <= 0 || is_small(r, kernel_of(r))) return 0;
     const plan p = make_plan(r);
     return in_place(&p) ? 0 : (size_t)(r->outer * p.chunks * r->inner) * p.k->acc;
 }
@@ -133,6 +142,11 @@ static void join_chunks(const plan *p, int64_t o) {
 
 void tp__reduce_run(const tp__reduce *r, void *workspace) {
     if (r->outer <= 0 || r->inner <= 0) return;
+    const tp__red_kernel *k = kernel_of(r);
+    if (is_small(r, k)) {
+        k->rows(r->x, r->outer, r->red, r->red, 0, r->aux, r->out);
+        return;
+    }
     plan p = make_plan(r);
     p.acc = in_place(&p) ? r->out : workspace;
     tp__parallel(ceil_div(p.items, p.group), run_tile, &p);

@@ -19,7 +19,7 @@ typedef enum kind {
 
 typedef struct row {
     kind kind;
-    unsigned saves;
+    uint8_t saves;
     const char *dx[2]; /* the gradients' texts: "g" alone needs no pass */
 } row;
 static const row rows[TP__PW_COUNT] = {
@@ -37,11 +37,16 @@ static const row rows[TP__PW_COUNT] = {
 
 /* ---- dtypes and special values --------------------------------------------------------------- */
 
-/* The dtype that an op of this kind computes in. */
-static tp_dtype compute_dtype(tp__pw_op op, tp_tensor *const *in, int n) {
-    const tp_dtype d = tp__result_type(in, n);
+static bool is_fraction(double v) {
+    return isfinite(v) && v != floor(v);
+}
+
+/* The dtype that an op computes in, from what its operands promote to. */
+static tp_dtype compute_dtype(tp__pw_op op, tp_dtype d, double p, double q) {
     const kind k = rows[op].kind;
-    return (k == K_UNARY || k == K_BINARY) && !tp__is_float(d) ? TP_FLOAT32 : d;
+    if (TP__LIKELY(tp__is_float(d))) return d;
+    if (op == TP__PW_clamp && (is_fraction(p) || is_fraction(q))) return TP_FLOAT32;
+    return k == K_UNARY || k == K_BINARY ? TP_FLOAT32 : d;
 }
 
 static bool any_where(tp_tensor *b, bool (*bad)(int64_t v)) {
@@ -62,6 +67,7 @@ static bool is_zero(int64_t v) {
 
 /* What has no answer in integers. */
 static bool integers_fit(tp__pw_op op, const char *name, tp_dtype d, tp_tensor *b) {
+    if (!b) return true;
     if (op == TP__PW_pow && any_where(b, is_negative))
         return tp_error_set(
                    TP_EVALUE,
@@ -79,7 +85,6 @@ static tp_tensor *no_kernel(const char *name, tp_dtype d) {
 
 /* Bounds that an integer dtype can hold. */
 static void clip_params(tp_dtype d, double *p, double *q) {
-    if (tp__is_float(d)) return;
     const double lo = d == TP_UINT8 ? 0 : -0x1p63, hi = d == TP_UINT8 ? 255 : 0x1.fffffffffffffp62;
     *p = fmin(fmax(*p, lo), hi);
     *q = fmin(fmax(*q, lo), hi);
@@ -95,21 +100,20 @@ static tp_tensor *result_of(const char *name, tp_tensor *const *in, int n, tp_dt
     return tp__new(name, &joined, d);
 }
 
-static tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *const *in, int n, double p,
-                          double q) {
+static inline tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *const *in, int n,
+                                 double p, double q) {
     const kind k = rows[op].kind;
-    tp_dtype d = compute_dtype(op, in, n);
-    if (op == TP__PW_clamp && !tp__is_float(d) &&
-        ((isfinite(p) && p != floor(p)) || (isfinite(q) && q != floor(q))))
-        d = TP_FLOAT32;
+    const tp_dtype d = compute_dtype(op, tp__result_type(in, n), p, q);
     const tp__pw_fn fn = tp__pw_forward(op, d);
     if (TP__UNLIKELY(!fn)) return no_kernel(name, d);
     tp_tensor *y = result_of(name, in, n, k == K_TEST || k == K_COMPARE ? TP_BOOL : d);
     if (TP__UNLIKELY(!y)) return NULL;
-    if (TP__UNLIKELY(!tp__is_float(d)) && n == 2 && !integers_fit(op, name, d, in[1])) return NULL;
+    if (TP__UNLIKELY(!tp__is_float(d))) {
+        if (!integers_fit(op, name, d, n == 2 ? in[1] : NULL)) return NULL;
+        clip_params(d, &p, &q);
+    }
     tp_tensor *a = tp__to(in[0], d), *b = a && n == 2 ? tp__to(in[1], d) : NULL;
     if (TP__UNLIKELY(!a || (n == 2 && !b))) return NULL;
-    clip_params(d, &p, &q);
     tp__iterate(fn, &y->s, (tp_tensor *[]){y, a, b}, 1 + n, p, q);
     if (TP__UNLIKELY(b && b != in[1])) tp__drop(b);
     if (TP__UNLIKELY(a != in[0])) tp__drop(a);
@@ -162,10 +166,9 @@ static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
     if (!gx) return NULL;
     if (r->saves & SAVE_A && !(a = tp__to(c->in[0], d))) return NULL;
     if (r->saves & SAVE_B && !(b = tp__to(c->in[1], d))) return NULL;
-    double p = c->u.v.p, q = c->u.v.q;
-    clip_params(d, &p, &q);
     tp__iterate(tp__pw_backward(op, i, d), &gx->s,
-                (tp_tensor *[]){gx, g, a, b, r->saves & SAVE_Y ? c->out : NULL}, 5, p, q);
+                (tp_tensor *[]){gx, g, a, b, r->saves & SAVE_Y ? c->out : NULL}, 5, c->u.v.p,
+                c->u.v.q);
     return gx;
 }
 
@@ -214,8 +217,8 @@ static tp_tensor *number_power(tp_tensor *a, tp_tensor *b) {
     return apply(&op_pow, TP__PW_pow, in, 2, 0, 0, "PowBackward0");
 }
 /* torch has overloads for numbers, with names of their own. */
-static const char *grad_fn_of(const tp__op *op, tp__pw_op id, const tp_tensor *a,
-                              const tp_tensor *b) {
+static inline const char *grad_fn_of(const tp__op *op, tp__pw_op id, const tp_tensor *a,
+                                     const tp_tensor *b) {
     const bool number_first = a && a->weak, number_last = b && b->weak;
     if (id == TP__PW_pow) return "PowBackward1";
     if (id == TP__PW_sub && number_first) return "RsubBackward1";
@@ -224,7 +227,7 @@ static const char *grad_fn_of(const tp__op *op, tp__pw_op id, const tp_tensor *a
     if (id == TP__PW_floor_divide) return "NotImplemented";
     return op->grad_fn;
 }
-static tp_tensor *apply2(const tp__op *op, tp__pw_op id, tp_tensor *a, tp_tensor *b) {
+static inline tp_tensor *apply2(const tp__op *op, tp__pw_op id, tp_tensor *a, tp_tensor *b) {
     if (id == TP__PW_pow && a && b && b->weak) return number_power(a, b);
     return apply(op, id, (tp_tensor *[]){a, b}, 2, 0, 0, grad_fn_of(op, id, a, b));
 }

@@ -117,11 +117,13 @@ static int64_t cut(loop *l) {
 }
 
 /* Can the whole be one row: is each operand dense, or one element repeated? The result is dense. */
-static bool is_one_row(tp_tensor *const *args, int nargs, int64_t n, tp__pw_block *b) {
+static bool is_one_row(tp_tensor *const *args, int nargs, tp__pw_block *b) {
+    b->dense = true;
     for (int a = 0; a < nargs; a++) {
         const tp_tensor *x = args[a];
         if (!x) continue;
-        const bool dense = x->dense && x->numel == n;
+        const bool dense = x->dense && x->numel == b->n;
+        b->dense &= dense;
         if (!dense && (!x->one || a == 0)) return false;
         b->ptr[a] = x->data;
         b->row[a] = 0;
@@ -130,20 +132,8 @@ static bool is_one_row(tp_tensor *const *args, int nargs, int64_t n, tp__pw_bloc
     return true;
 }
 
-/* Nothing is cleared here that a kernel does not read: that would cost more than four sums. */
-void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p,
-                 double q) {
-    const int64_t numel = args[0]->numel;
-    if (!numel) return;
-    tp__pw_block b;
-    if (numel <= TP__PW_TILE && is_one_row(args, nargs, numel, &b)) {
-        b.m = 1;
-        b.n = numel;
-        b.p = p;
-        b.q = q;
-        fn(&b);
-        return;
-    }
+TP__APART static void iterate_tiles(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args,
+                                    int nargs, double p, double q) {
     loop l;
     l.fn = fn;
     l.nargs = nargs;
@@ -155,6 +145,22 @@ void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, in
         run_tile(&l, 0);
     else
         tp__parallel(tiles, run_tile, &l);
+}
+
+/* Nothing is cleared here that a kernel does not read: that would cost more than four sums. */
+void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, int nargs, double p,
+                 double q) {
+    tp__pw_block b;
+    b.m = 1;
+    b.n = args[0]->numel;
+    if (!b.n) return;
+    if (b.n > TP__PW_TILE || !is_one_row(args, nargs, &b)) {
+        iterate_tiles(fn, shape, args, nargs, p, q);
+        return;
+    }
+    b.p = p;
+    b.q = q;
+    fn(&b);
 }
 
 void tp__copy(tp_tensor *dst, const tp_tensor *src) {
@@ -175,8 +181,7 @@ tp_tensor *tp__clone(const tp_tensor *x) {
 tp_tensor *tp__contiguous(tp_tensor *x) {
     return !x || tp__contiguous_p(x) ? x : tp__clone(x);
 }
-tp_tensor *tp__to(tp_tensor *x, tp_dtype dtype) {
-    if (!x || x->dtype == dtype) return x;
+tp_tensor *tp__converted(tp_tensor *x, tp_dtype dtype) {
     tp_tensor *y = tp__new_like(x, dtype);
     if (y) tp__copy(y, x);
     return y;

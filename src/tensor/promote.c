@@ -25,15 +25,7 @@ static int combine(int higher, int lower) {
     return higher == UNDEFINED ? lower : higher;
 }
 
-/* Nearly always: tensors of one dtype. */
-static bool are_alike(tp_tensor *const *in, int n) {
-    bool alike = true;
-    for (int i = 0; i < n; i++) alike &= in[i]->dtype == in[0]->dtype && !in[i]->weak;
-    return alike;
-}
-
-tp_dtype tp__result_type(tp_tensor *const *in, int n) {
-    if (TP__LIKELY(are_alike(in, n))) return (tp_dtype)in[0]->dtype;
+tp_dtype tp__promoted(tp_tensor *const *in, int n) {
     int with_axes = UNDEFINED, zero_d = UNDEFINED, number = UNDEFINED;
     for (int i = 0; i < n; i++) {
         const tp_tensor *x = in[i];

@@ -44,7 +44,7 @@ struct tp_tensor {
 _Static_assert(offsetof(tp_tensor, shape) == offsetof(tp_tensor, s.dim), "shape and s.dim are one");
 
 static inline int64_t tp__size_of(tp_dtype d) { /* bytes of an element */
-    return d == TP_FLOAT32 ? 4 : d == TP_FLOAT64 || d == TP_INT64 ? 8 : 1;
+    return 0x11884 >> 4 * (int)d & 15;          /* a hexadecimal digit for each dtype */
 }
 static inline void *tp__ptr(const tp_tensor *x) {
     return x->data;
@@ -108,7 +108,12 @@ tp_shape tp__reduced_shape(const tp_tensor *x, uint32_t axes, bool keepdim);
 
 /* ---- promote.c ---- */
 /* torch.result_type of n operands: dimensioned tensors, then 0-d ones, then numbers. */
-tp_dtype tp__result_type(tp_tensor *const *in, int n);
+tp_dtype tp__promoted(tp_tensor *const *in, int n);
+static inline tp_dtype tp__result_type(tp_tensor *const *in, int n) {
+    bool alike = true; /* tensors of one dtype, nearly always */
+    for (int i = 0; i < n; i++) alike &= in[i]->dtype == in[0]->dtype && !in[i]->weak;
+    return TP__LIKELY(alike) ? (tp_dtype)in[0]->dtype : tp__promoted(in, n);
+}
 
 /* ---- iter.c: strided loops over kernels ---- */
 /* Run fn over `shape`: args[0] (written) and the others, each broadcast to it. NULL args stay NULL
@@ -119,7 +124,10 @@ void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, in
 void tp__copy(tp_tensor *dst, const tp_tensor *src);
 /* x itself if contiguous / of that dtype, else a scoped copy. NULL on ENOMEM, and for NULL. */
 tp_tensor *tp__contiguous(tp_tensor *x);
-tp_tensor *tp__to(tp_tensor *x, tp_dtype dtype);
+tp_tensor *tp__converted(tp_tensor *x, tp_dtype dtype);
+static inline tp_tensor *tp__to(tp_tensor *x, tp_dtype dtype) {
+    return !x || x->dtype == dtype ? x : tp__converted(x, dtype);
+}
 tp_tensor *tp__clone(const tp_tensor *x); /* contiguous copy */
 void tp__fill(tp_tensor *x, double v);
 void tp__fill_int(tp_tensor *x, int64_t v);
