@@ -123,15 +123,11 @@ void tp__cross_entropy_backward(tp_dtype d, const void *x, const int64_t *t, con
  * gives the smallest. */
 typedef void (*tp__cast_fn)(const tp__pw_block *b);
 
-/* Rows of uint8 or float32 gathered to float32: out[i][j] = x[index[i]][j] * scale + shift (a
- * uint8 times scale is one rounded multiply, as torch's x.float() / 255 differs: `divide`
- * divides instead). */
+/* Rows of pixels gathered: out[i][j] = x[index[i]][j] / 255, the float32 that division gives. */
 typedef struct tp__gather {
-    const void *x;
-    bool x_is_u8, divide; /* divide: (x / scale) + shift */
+    const uint8_t *x;
     const int64_t *index;
     int64_t rows, n;
-    float scale, shift;
     float *out;
 } tp__gather;
 void tp__gather_rows(const tp__gather *g);
