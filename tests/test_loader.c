@@ -657,43 +657,6 @@ static void refused_states(void **state) {
     tp_loader_free(wider);
 }
 
-/* ---- splits ---------------------------------------------------------------------------------- */
-
-static void split_is_a_permutation(void **state) {
-    (void)state;
-    bool valid[1000];
-    int64_t order[1000], n = 0;
-    tpt_ok(tp__split(1000, 0.2, 42, valid));
-    tp_rng *rng = tp_rng_new(42);
-    tp_rng_permutation(rng, 1000, order);
-    tp_rng_free(rng);
-    for (int i = 0; i < 1000; i++) n += valid[i];
-    assert_int_equal(n, 200);
-    for (int i = 0; i < 200; i++) assert_true(valid[order[i]]);
-    tpt_ok(tp__split(3, 0.2, 1, valid));
-    assert_int_equal(valid[0] + valid[1] + valid[2], 1); /* at least one */
-    tpt_ok(tp__split(1, 0.2, 1, valid));
-    assert_false(valid[0]);
-}
-
-static void limit_is_even(void **state) {
-    (void)state;
-    const int64_t label[] = {0, 0, 0, 0, 0, 1, 2, 2, 2, 2};
-    const struct {
-        int64_t limit, of[3];
-    } want[] = {{1, {1, 0, 0}}, {2, {1, 1, 0}}, {3, {1, 1, 1}},  {4, {2, 1, 1}},
-                {6, {3, 1, 2}}, {9, {4, 1, 4}}, {10, {5, 1, 4}}, {99, {5, 1, 4}}};
-    for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
-        bool stays[10];
-        int64_t of[3] = {0};
-        tpt_ok(tp__limit(10, label, 3, want[k].limit, stays));
-        for (int i = 0; i < 10; i++) of[label[i]] += stays[i];
-        tpt_same_bits(of, want[k].of, sizeof of);
-        for (int i = 1; i < 10; i++) /* the first of each */
-            if (label[i] == label[i - 1]) assert_true(stays[i - 1] || !stays[i]);
-    }
-}
-
 /* ---- no memory ------------------------------------------------------------------------------- */
 
 /* Everything a loader does; TP_OK, or the error. */
@@ -727,14 +690,6 @@ static tp_status use_zip(int workers) {
     return r;
 }
 
-static tp_status use_splits(int workers) {
-    (void)workers;
-    bool b[5];
-    const int64_t label[5] = {0, 1, 0, 1, 0};
-    const tp_status r = tp__split(5, 0.5, 1, b);
-    return r ? r : tp__limit(5, label, 2, 3, b);
-}
-
 static void fail_everywhere(tp_status (*use)(int), int workers) {
     for (int64_t n = 1;; n++) {
         tp__alloc_fail_at(n);
@@ -750,7 +705,6 @@ static void fail_everywhere(tp_status (*use)(int), int workers) {
 static void no_memory(void **state) {
     (void)state;
     fail_everywhere(use_zip, 0);
-    fail_everywhere(use_splits, 0);
     for (int i = 0; i < WORKER_COUNTS; i++) fail_everywhere(use_loader, worker_counts[i]);
 }
 
@@ -781,8 +735,6 @@ int main(void) {
         TPT(nothing_is_allocated_in_steady_state),
         TPT(resumed_with_the_same_bits),
         TPT(refused_states),
-        TPT(split_is_a_permutation),
-        TPT(limit_is_even),
         TPT(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

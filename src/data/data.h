@@ -33,9 +33,11 @@ bool tp__dataset_in_memory(const tp_dataset *ds);
 int64_t tp__loader_position(const tp_loader *dl);
 
 /* ---- split.c --------------------------------------------------------------------------------- */
-/* Which of n items are for validation: the first floor(pct n) of torch's randperm(n) under
- * `seed`. */
-tp_status tp__split(int64_t n, double pct, uint64_t seed, bool *valid);
+/* Which of n items, item i of class label[i], are for validation: `pct` of each class (0..1), at
+ * least one of two or more and never all; of all n, one at least. Which of a class: those that come
+ * first in torch's randperm(n) under `seed`. */
+tp_status tp__split(int64_t n, const int64_t *label, int classes, double pct, uint64_t seed,
+                    bool *valid);
 /* Which of n items, item i of class label[i], stay when there may be `limit` of them: as even
  * over the classes as their sizes allow, the first of each. */
 tp_status tp__limit(int64_t n, const int64_t *label, int classes, int64_t limit, bool *stays);

@@ -42,16 +42,26 @@ static tp_status move_to_valid(tp__listing *l, const bool *valid) {
     return TP_OK;
 }
 
+/* [n]: the class of each item; NULL without memory. */
+static int64_t *labels_of(const tp__listing *l) {
+    int64_t *label = tp__calloc((size_t)l->n, sizeof *label);
+    for (int64_t i = 0; label && i < l->n; i++) label[i] = l->item[i].index;
+    return label;
+}
+
 static tp_status split_off(tp__listing *l, double pct, uint64_t seed) {
     bool *valid = tp__calloc((size_t)l->n, sizeof *valid);
-    if (!valid) return TP_ENOMEM;
-    tp_status r = tp__split(l->n, pct, seed, valid);
+    int64_t *label = labels_of(l);
+    tp_status r = valid && label ? TP_OK : TP_ENOMEM;
+    if (!r) r = tp__split(l->n, label, l->nclasses, pct, seed, valid);
     if (!r) r = move_to_valid(l, valid);
+    tp__mfree(label);
     tp__mfree(valid);
     if (r) return r;
     const int64_t n = tp__listing_count(l, TP_VALID, -1);
-    return tp__listing_note(l, "split off %lld of %lld images for validation (%g %%, seed %llu)",
-                            (long long)n, (long long)l->n, 100 * pct, (unsigned long long)seed);
+    return tp__listing_note(
+        l, "split off %lld of %lld images for validation (%g %% of each class, seed %llu)",
+        (long long)n, (long long)l->n, 100 * pct, (unsigned long long)seed);
 }
 
 static tp_status keep_part(tp__listing *l, tp_part part) {
@@ -70,9 +80,8 @@ static tp_status keep_for_test(tp__listing *l) {
 
 static tp_status limit_parts(tp__listing *l, int64_t limit) {
     bool *stays = tp__calloc((size_t)l->n, sizeof *stays);
-    int64_t *label = tp__calloc((size_t)l->n, sizeof *label);
+    int64_t *label = labels_of(l);
     tp_status r = stays && label ? TP_OK : TP_ENOMEM;
-    for (int64_t i = 0; !r && i < l->n; i++) label[i] = l->item[i].index;
     for (int64_t from = 0, to; !r && from < l->n; from = to) {
         for (to = from; to < l->n && l->item[to].part == l->item[from].part;) to++;
         r = tp__limit(to - from, label + from, l->nclasses, limit, stays + from);
@@ -83,16 +92,29 @@ static tp_status limit_parts(tp__listing *l, int64_t limit) {
     return r;
 }
 
-/* A split that knows nothing of classes may leave one out. */
-static tp_status note_missing(tp__listing *l) {
+/* A class of one image is in one part only. */
+static tp_status note_missing(tp__listing *l, tp_part part, const int64_t *count) {
+    int missing = 0, first = -1;
+    for (int c = 0; c < l->nclasses; c++) {
+        if (count[c]) continue;
+        if (first < 0) first = c;
+        missing++;
+    }
+    if (!missing) return TP_OK;
+    if (missing == 1)
+        return tp__listing_note(l,
+                                "class '%s' has one image, so there is none of it in the %s part",
+                                l->classes[first], part_name[part]);
+    return tp__listing_note(
+        l, "%d classes have one image each ('%s', ...), so there is none of them in the %s part",
+        missing, l->classes[first], part_name[part]);
+}
+static tp_status note_all_missing(tp__listing *l) {
     int64_t *count = tp__calloc(2 * (size_t)l->nclasses, sizeof *count);
     if (!count) return TP_ENOMEM;
     for (int64_t i = 0; i < l->n; i++) count[l->item[i].part * l->nclasses + l->item[i].index]++;
-    tp_status r = TP_OK;
-    for (int i = 0; i < 2 * l->nclasses && !r; i++)
-        if (!count[i])
-            r = tp__listing_note(l, "the split left the %s part no image of class '%s'",
-                                 part_name[i / l->nclasses], l->classes[i % l->nclasses]);
+    tp_status r = note_missing(l, TP_TRAIN, count);
+    if (!r) r = note_missing(l, TP_VALID, count + l->nclasses);
     tp__mfree(count);
     return r;
 }
@@ -101,7 +123,7 @@ static tp_status settle_parts(tp__listing *l, const tp_images_opts *o) {
     tp_status r = TP_OK;
     if (!l->split) {
         r = split_off(l, o->valid_pct > 0 ? o->valid_pct : 0.2, o->seed ? o->seed : 42);
-        if (!r && !o->test_only) r = note_missing(l);
+        if (!r && !o->test_only) r = note_all_missing(l);
     }
     if (!r && o->test_only) r = keep_for_test(l);
     if (!r && o->limit) r = limit_parts(l, o->limit);

@@ -1,25 +1,59 @@
 /* split.c -- which samples are for validation, and which stay when there may only be so many.
  *
- * The split is fastai's RandomSplitter after torch.manual_seed(seed): a random order of all
- * items, whose beginning is for validation, at least one item. It is not stratified. */
+ * A split is stratified: every class gives its share, and of two images or more at least one to
+ * each side. Which ones is a matter of one random order of all items, torch.randperm's. */
 #include "data/data.h"
 #include <string.h>
 
-tp_status tp__split(int64_t n, double pct, uint64_t seed, bool *valid) {
+/* ---- a part for validation ------------------------------------------------------------------- */
+
+/* The class that is furthest below its share and may still give an item; -1 if none may. */
+static int most_behind(int classes, double pct, const int64_t *have, const int64_t *quota) {
+    int best = -1;
+    double most = 0;
+    for (int c = 0; c < classes; c++) {
+        const double behind = pct * (double)have[c] - (double)quota[c];
+        if (quota[c] + 1 >= have[c] || (best >= 0 && behind <= most)) continue;
+        best = c;
+        most = behind;
+    }
+    return best;
+}
+
+/* How many of each class are for validation: its share rounded down, but one at least and not all;
+ * what rounding left over goes to those that it took most from. */
+static void shares(int64_t n, double pct, int classes, const int64_t *have, int64_t *quota) {
+    int64_t left = (int64_t)(pct * (double)n);
+    for (int c = 0; c < classes; c++) {
+        quota[c] = (int64_t)(pct * (double)have[c]);
+        if (!quota[c]) quota[c] = 1;
+        if (quota[c] >= have[c]) quota[c] = have[c] ? have[c] - 1 : 0;
+        left -= quota[c];
+    }
+    for (int c; left > 0 && (c = most_behind(classes, pct, have, quota)) >= 0; left--) quota[c]++;
+}
+
+tp_status tp__split(int64_t n, const int64_t *label, int classes, double pct, uint64_t seed,
+                    bool *valid) {
     tp_rng *rng = tp_rng_new(seed);
     int64_t *order = tp__calloc((size_t)n, sizeof *order);
-    if (rng && order) {
+    int64_t *have = tp__calloc(2 * (size_t)classes, sizeof *have), *quota = have + classes;
+    const bool ok = rng && order && have;
+    if (ok) {
         tp_rng_permutation(rng, n, order);
-        memset(valid, 0, (size_t)n * sizeof *valid);
-        int64_t cut = (int64_t)(pct * (double)n);
-        if (!cut && n > 1) cut = 1;
-        for (int64_t i = 0; i < cut; i++) valid[order[i]] = true;
+        int64_t found = 0;
+        for (int64_t i = 0; i < n; i++) have[label[i]]++;
+        shares(n, pct, classes, have, quota);
+        for (int64_t i = 0; i < n; i++) found += valid[order[i]] = quota[label[order[i]]]-- > 0;
+        if (!found && n > 1) valid[order[0]] = true;
     }
-    const bool ok = rng && order;
+    tp__mfree(have);
     tp__mfree(order);
     tp_rng_free(rng);
     return ok ? TP_OK : TP_ENOMEM;
 }
+
+/* ---- a limit --------------------------------------------------------------------------------- */
 
 /* Hand out `limit` places one round at a time, a place to each class that still has items; the
  * rounds that all remaining classes can fill are taken at once. */
