@@ -53,7 +53,7 @@ const char *bench_dir(void) {
     static char path[512];
     if (path[0]) return path;
     const char *given = getenv("BENCH_DIR");
-    snprintf(path, sizeof path, "%s", given ? given : "bench-files");
+    snprintf(path, sizeof path, "%s", given ? given : TAPER_BUILD_DIR "/bench-files");
     mkdir(path, 0777);
     return path;
 }
