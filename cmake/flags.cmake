@@ -23,23 +23,16 @@ target_compile_options(taper-flags INTERFACE
     $<$<COMPILE_LANGUAGE:C>:-Wconversion -Wno-sign-conversion>
     $<$<BOOL:${TAPER_WERROR}>:-Werror>)
 
-# x86-64-v3 and -v4, spelled out for compilers that do not know those names yet.
-set(v3 -mavx -mavx2 -mfma -mbmi -mbmi2 -mf16c -mlzcnt -mmovbe)
-set(v4 ${v3} -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl -mprefer-vector-width=512)
+# The instruction sets that kernels are compiled for: x86-64-v3 and -v4, spelled out for compilers that
+# do not know those names yet. Other processors have the base alone, under three names.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    set(avx2 -mavx -mavx2 -mfma -mbmi -mbmi2 -mf16c -mlzcnt -mmovbe)
+    set(avx512 -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl -mprefer-vector-width=512)
+    set(flags_v3 ${avx2} -DTP_ISA_LEVEL=3)
+    set(flags_v4 ${avx2} ${avx512} -DTP_ISA_LEVEL=4)
+endif()
 
-# The kernels: -O3 unless this is a debugging build, and one file per instruction set. Neither errno
-# nor the floating-point exception flags are part of a kernel's result.
-function(taper_kernel_flags room)
-    file(GLOB kernels CONFIGURE_DEPENDS ${room}/*.c)
-    set(common -fwrapv -fno-math-errno -fno-trapping-math $<$<NOT:$<CONFIG:Debug>>:-O3>
-               $<$<C_COMPILER_ID:Clang,AppleClang>:-Wno-pass-failed>) # a loop need not become vectors
-    foreach(file ${kernels})
-        set(flags ${common})
-        if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-            if(file MATCHES "/isa_(v3|v4)\\.c$")
-                list(APPEND flags ${${CMAKE_MATCH_1}})
-            endif()
-        endif()
-        set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${flags}")
-    endforeach()
-endfunction()
+# The kernels: -O3 unless this is a debugging build. Neither errno nor the floating-point exception
+# flags are part of a kernel's result.
+set(kernel_flags -fwrapv -fno-math-errno -fno-trapping-math $<$<NOT:$<CONFIG:Debug>>:-O3>
+                 $<$<C_COMPILER_ID:Clang,AppleClang>:-Wno-pass-failed>) # a loop need not become vectors

@@ -1,4 +1,4 @@
-/* isa.h -- what an ISA level fills in: one table of functions per level.
+/* isa.h -- what an ISA level fills in: tables of functions, left by the files isa_*.c.
  *
  * The loops behind the table know nothing of strides of operands, threads or chunk trees; the files
  * pointwise.c, reduce.c, rowwise.c, move.c, step.c and gemm.c, compiled once, add those. */
@@ -22,6 +22,11 @@ enum { TP__PW_PAD = 16 };
 
 /* Run a kernel over a block with any strides: pointwise.c. */
 void tp__pw_drive(const tp__pw_kernel *k, const tp__pw_block *b);
+
+typedef struct tp__pw_table {
+    tp__pw_fn forward[TP__PW_COUNT];     /* NULL where the dtype has none */
+    tp__pw_fn backward[TP__PW_COUNT][2]; /* [operand] */
+} tp__pw_table;
 
 /* ---- reductions ------------------------------------------------------------------------------ */
 
@@ -81,23 +86,41 @@ typedef struct tp__step_kernel {
     void (*box_muller)(void *x, int64_t groups, double mean, double std);
 } tp__step_kernel;
 
+/* ---- moves ----------------------------------------------------------------------------------- */
+
+typedef struct tp__move_kernels {
+    tp__cast_fn cast[TP__DTYPE_COUNT][TP__DTYPE_COUNT];            /* [to][from] */
+    void (*gather)(const tp__gather *g, int64_t from, int64_t to); /* rows [from, to) */
+} tp__move_kernels;
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 enum { TP__FLOATS = TP_FLOAT64 + 1 }; /* dtypes that have gradients come first */
 
 struct tp__kernels {
     tp__isa isa;
-    tp__pw_fn forward[TP__PW_COUNT][TP__DTYPE_COUNT];
-    tp__pw_fn backward[TP__PW_COUNT][2][TP__FLOATS];
-    tp__cast_fn cast[TP__DTYPE_COUNT][TP__DTYPE_COUNT]; /* [to][from] */
-    tp__red_kernel reduce[TP__RED_COUNT][TP__DTYPE_COUNT];
-    tp__row_kernel row[TP__FLOATS];
-    tp__step_kernel step[TP__FLOATS];
+    const tp__pw_table *pointwise[TP__DTYPE_COUNT];
+    const tp__red_kernel *reduce[TP__DTYPE_COUNT]; /* [TP__RED_COUNT] */
+    const tp__row_kernel *rowwise[TP__FLOATS];
+    const tp__step_kernel *step[TP__FLOATS];
     const tp__gemm_kernels *gemm[TP__FLOATS];
-    void (*gather)(const tp__gather *g, int64_t from, int64_t to); /* rows [from, to) */
+    const tp__move_kernels *move;
 };
 
-extern const tp__kernels tp__kernels_base, tp__kernels_v3, tp__kernels_v4;
+/* What the files isa_*.c leave at each level. */
+#define TP__TABLES(isa)                                                            \
+    extern const tp__pw_table tp__pointwise_f32_##isa, tp__pointwise_f64_##isa,    \
+        tp__pointwise_i64_##isa, tp__pointwise_u8_##isa, tp__pointwise_bool_##isa; \
+    extern const tp__red_kernel tp__reduce_f32_##isa[], tp__reduce_f64_##isa[],    \
+        tp__reduce_i64_##isa[], tp__reduce_u8_##isa[];                             \
+    extern const tp__row_kernel tp__rowwise_f32_##isa, tp__rowwise_f64_##isa;      \
+    extern const tp__step_kernel tp__step_f32_##isa, tp__step_f64_##isa;           \
+    extern const tp__gemm_kernels tp__gemm_f32_##isa, tp__gemm_f64_##isa;          \
+    extern const tp__move_kernels tp__move_##isa
+TP__TABLES(base);
+TP__TABLES(v3);
+TP__TABLES(v4);
+#undef TP__TABLES
 
 /* The table in use: dispatch.c. */
 const tp__kernels *tp__kernels_now(void);

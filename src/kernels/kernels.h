@@ -1,11 +1,10 @@
 /* kernels.h -- the arithmetic: raw pointers and strides; no tensors, no errors, no malloc.
  *
- * Every loop is written once (*.inc), included once per dtype and compiled once per ISA level
- * (isa_base.c, isa_v3.c, isa_v4.c); dispatch.c picks one table at start. Policy (tiles, threads,
- * chunk trees) lives in gemm.c, reduce.c, rowwise.c, and depends on shapes alone, so every
- * result has the same bits for any number of threads. -ffp-contract=off: a fused multiply-add
- * stands only where it is written, and everything but GEMM has the same bits at all three
- * levels. */
+ * Every loop is written once (isa_*.c and their *.inc), included once per dtype and compiled once
+ * per ISA level; dispatch.c picks one level at start. Policy (tiles, threads, chunk trees) lives in
+ * gemm.c, reduce.c, rowwise.c, and depends on shapes alone, so every result has the same bits for
+ * any number of threads. -ffp-contract=off: a fused multiply-add stands only where it is written,
+ * and everything but GEMM has the same bits at all three levels. */
 #ifndef TAPER_SRC_KERNELS_H
 #define TAPER_SRC_KERNELS_H
 #include "base/base.h"

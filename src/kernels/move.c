@@ -2,7 +2,7 @@
 #include "kernels/isa.h"
 
 tp__cast_fn tp__cast(tp_dtype to, tp_dtype from) {
-    return tp__kernels_now()->cast[to][from];
+    return tp__kernels_now()->move->cast[to][from];
 }
 
 typedef struct gather_job {
@@ -13,7 +13,7 @@ typedef struct gather_job {
 static void gather_tile(void *ctx, int64_t tile) {
     const gather_job *j = ctx;
     const int64_t from = tile * j->rows, to = from + j->rows;
-    tp__kernels_now()->gather(j->g, from, to < j->g->rows ? to : j->g->rows);
+    tp__kernels_now()->move->gather(j->g, from, to < j->g->rows ? to : j->g->rows);
 }
 
 void tp__gather_rows(const tp__gather *g) {

@@ -34,7 +34,7 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi) {
 }
 
 static const tp__red_kernel *kernel_of(const tp__reduce *r) {
-    return &tp__kernels_now()->reduce[r->op][r->dtype];
+    return &tp__kernels_now()->reduce[r->dtype][r->op];
 }
 
 static plan make_plan(const tp__reduce *r) {

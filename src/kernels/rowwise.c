@@ -21,7 +21,7 @@ static void run_tile(void *ctx, int64_t tile) {
 
 static void run(job j, tp_dtype d, int64_t rows, int64_t n) {
     if (rows <= 0 || n <= 0) return;
-    j.k = &tp__kernels_now()->row[d];
+    j.k = tp__kernels_now()->rowwise[d];
     j.size = d == TP_FLOAT64 ? 8 : 4;
     j.rows = rows;
     j.n = n;

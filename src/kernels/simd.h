@@ -8,6 +8,9 @@
 #define TAPER_SRC_SIMD_H
 #include <stdint.h>
 #include <string.h>
+#ifndef TP_ISA_LEVEL
+#define TP_ISA_LEVEL 0
+#endif
 #if TP_ISA_LEVEL >= 3
 #include <immintrin.h>
 #endif

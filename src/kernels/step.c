@@ -32,8 +32,8 @@ typedef struct sgd_job {
 static void sgd_tile(void *ctx, int64_t tile) {
     const sgd_job *j = ctx;
     const tp_dtype d = j->dtype;
-    tp__kernels_now()->step[d].sgd(part_of(d, j->p, tile), part_of(d, j->g, tile),
-                                   part_of(d, j->v, tile), length_of(tile, j->n), &j->args);
+    tp__kernels_now()->step[d]->sgd(part_of(d, j->p, tile), part_of(d, j->g, tile),
+                                    part_of(d, j->v, tile), length_of(tile, j->n), &j->args);
 }
 
 void tp__sgd_step(tp_dtype d, void *p, const void *g, void *v, int64_t n, double lr, double mom,
@@ -55,9 +55,9 @@ typedef struct adam_job {
 static void adam_tile(void *ctx, int64_t tile) {
     const adam_job *j = ctx;
     const tp_dtype d = j->dtype;
-    tp__kernels_now()->step[d].adam(part_of(d, j->p, tile), part_of(d, j->g, tile),
-                                    part_of(d, j->m, tile), part_of(d, j->s, tile),
-                                    length_of(tile, j->n), &j->args);
+    tp__kernels_now()->step[d]->adam(part_of(d, j->p, tile), part_of(d, j->g, tile),
+                                     part_of(d, j->m, tile), part_of(d, j->s, tile),
+                                     length_of(tile, j->n), &j->args);
 }
 
 /* b^t by squaring, as no part of a result may come from the C library's pow. */
@@ -87,7 +87,7 @@ typedef struct normal_job {
 
 static void normal_tile(void *ctx, int64_t tile) {
     const normal_job *j = ctx;
-    tp__kernels_now()->step[j->dtype].box_muller(
+    tp__kernels_now()->step[j->dtype]->box_muller(
         part_of(j->dtype, j->x, tile), length_of(tile, j->groups * GROUP) / GROUP, j->mean, j->std);
 }
 

@@ -1,7 +1,8 @@
-/* move.inc -- copies between dtypes, and rows gathered: once per ISA level.
+/* isa_move.c -- copies between dtypes, and rows gathered.
  *
  * A value is converted as C does it where C says how; else as x86-64 does, written out so that no
  * vector instruction can do otherwise. */
+#include "kernels/loops.h"
 
 /* Beyond int64, and NaN: the smallest int64. */
 static inline int64_t whole_i64(double v) {
@@ -94,15 +95,6 @@ DEFINE_COPY(uint32_t, w32)
 DEFINE_COPY(uint64_t, w64)
 #undef DEFINE_COPY
 
-#define CASTS                                                                     \
-    {                                                                             \
-        [TP_FLOAT32] = {copy_w32, f64_to_f32, i64_to_f32, u8_to_f32, u8_to_f32},  \
-        [TP_FLOAT64] = {f32_to_f64, copy_w64, i64_to_f64, u8_to_f64, u8_to_f64},  \
-        [TP_INT64] = {f32_to_i64, f64_to_i64, copy_w64, u8_to_i64, u8_to_i64},    \
-        [TP_UINT8] = {f32_to_u8, f64_to_u8, i64_to_u8, copy_u8, copy_u8},         \
-        [TP_BOOL] = {f32_to_bool, f64_to_bool, i64_to_bool, u8_to_bool, copy_u8}, \
-    }
-
 /* ---- gather ---------------------------------------------------------------------------------- */
 
 /* x / 255 is x / 256 + x / 256 / 255. The first is exact and the second small, so that rounding it
@@ -120,3 +112,15 @@ static void gather_rows(const tp__gather *g, int64_t from, int64_t to) {
         gather_row(g->x + g->index[i] * g->n, g->out + i * g->n, g->n);
     }
 }
+
+const tp__move_kernels EXPORT_AS(move) = {
+    .cast =
+        {
+            [TP_FLOAT32] = {copy_w32, f64_to_f32, i64_to_f32, u8_to_f32, u8_to_f32},
+            [TP_FLOAT64] = {f32_to_f64, copy_w64, i64_to_f64, u8_to_f64, u8_to_f64},
+            [TP_INT64] = {f32_to_i64, f64_to_i64, copy_w64, u8_to_i64, u8_to_i64},
+            [TP_UINT8] = {f32_to_u8, f64_to_u8, i64_to_u8, copy_u8, copy_u8},
+            [TP_BOOL] = {f32_to_bool, f64_to_bool, i64_to_bool, u8_to_bool, copy_u8},
+        },
+    .gather = gather_rows,
+};

@@ -1,0 +1,113 @@
+/* numbers.h -- arithmetic that rows of pointwise.def name: number, remainder, floordiv and power
+ * of a dtype, and vmath.h's functions as T_EXP and its kin. */
+#ifndef TAPER_SRC_NUMBERS_H
+#define TAPER_SRC_NUMBERS_H
+#include "kernels/vmath64.h"
+
+#define T_EXP(x) FN(vm_exp)(x)
+#define T_EXPM1(x) FN(vm_expm1)(x)
+#define T_LOG(x) FN(vm_log)(x)
+#define T_LOG1P(x) FN(vm_log1p)(x)
+#define T_LOG2(x) FN(vm_log2)(x)
+#define T_LOG10(x) FN(vm_log10)(x)
+#define T_SIN(x) FN(vm_sin)(x)
+#define T_COS(x) FN(vm_cos)(x)
+#define T_TANH(x) FN(vm_tanh)(x)
+#define T_SIGMOID(x) FN(vm_sigmoid)(x)
+#define T_ERF(x) FN(vm_erf)(x)
+#define T_POW(a, b) FN(power)(a, b)
+#define T_REMAINDER(a, b) FN(remainder_of)(a, b)
+#define T_FLOORDIV(a, b) FN(floordiv)(a, b)
+
+/* The numbers of PARAM rows: rounded to a float dtype, saturated to an integer one. */
+static inline float number_f32(double v) {
+    return (float)v;
+}
+static inline double number_f64(double v) {
+    return v;
+}
+static inline int64_t number_i64(double v) {
+    return v >= 0x1p63 ? INT64_MAX : v >= -0x1p63 ? (int64_t)v : INT64_MIN;
+}
+static inline uint8_t number_u8(double v) {
+    return v >= 255.0 ? 255 : v > 0.0 ? (uint8_t)v : 0;
+}
+
+/* What is left of a when b goes into it a whole number of times, with a's sign; exact, so libm's
+ * fmod is as good as any. For float a quotient of up to 29 bits is quicker in double, where it
+ * times b is exact. */
+static inline float rest_f32(float a, float b) {
+    const double q = trunc((double)a / b);
+    if (q == 0.0) return a;
+    if (!(fabs(q) < 0x1p29)) return fmodf(a, b);
+    const double r = a - q * b; /* too far where a / b was rounded up to q */
+    return copysignf((float)(r != 0.0 && (r < 0.0) != (a < 0.0f) ? r + copysign(b, a) : r), a);
+}
+static inline double rest_f64(double a, double b) {
+    return fmod(a, b);
+}
+
+/* Python's %: the sign of the divisor. */
+static inline float remainder_of_f32(float a, float b) {
+    const float m = rest_f32(a, b);
+    return m != 0.0f && (b < 0.0f) != (m < 0.0f) ? m + b : m;
+}
+static inline double remainder_of_f64(double a, double b) {
+    const double m = rest_f64(a, b);
+    return m != 0.0 && (b < 0.0) != (m < 0.0) ? m + b : m;
+}
+/* Nothing to divide by gives 0 (the op refuses it first); INT64_MIN / -1 wraps. */
+static inline int64_t remainder_of_i64(int64_t a, int64_t b) {
+    if (b == 0 || b == -1) return 0;
+    const int64_t m = a % b;
+    return m != 0 && (m < 0) != (b < 0) ? m + b : m;
+}
+static inline uint8_t remainder_of_u8(uint8_t a, uint8_t b) {
+    return (uint8_t)(b ? a % b : 0);
+}
+
+/* Python's //: from the remainder, so that a = floordiv b + remainder as nearly as floats can. */
+static inline float floordiv_f32(float a, float b) {
+    if (b == 0.0f) return a / b;
+    const float m = rest_f32(a, b), d = (a - m) / b;
+    const float e = m != 0.0f && (b < 0.0f) != (m < 0.0f) ? d - 1.0f : d, f = floorf(e);
+    return e == 0.0f ? copysignf(0.0f, a / b) : e - f > 0.5f ? f + 1.0f : f;
+}
+static inline double floordiv_f64(double a, double b) {
+    if (b == 0.0) return a / b;
+    const double m = rest_f64(a, b), d = (a - m) / b;
+    const double e = m != 0.0 && (b < 0.0) != (m < 0.0) ? d - 1.0 : d, f = floor(e);
+    return e == 0.0 ? copysign(0.0, a / b) : e - f > 0.5 ? f + 1.0 : f;
+}
+static inline int64_t floordiv_i64(int64_t a, int64_t b) {
+    if (b == 0) return 0;
+    if (b == -1) return (int64_t)(0 - (uint64_t)a);
+    const int64_t d = a / b;
+    return d * b != a && (a < 0) != (b < 0) ? d - 1 : d;
+}
+static inline uint8_t floordiv_u8(uint8_t a, uint8_t b) {
+    return (uint8_t)(b ? a / b : 0);
+}
+
+static inline float power_f32(float a, float b) {
+    return vm_pow_f32(a, b);
+}
+static inline double power_f64(double a, double b) {
+    return vm_pow_f64(a, b);
+}
+/* Integer powers by squaring; a negative exponent leaves 1, -1 or 0. */
+static inline uint64_t power_of(uint64_t a, uint64_t n) {
+    uint64_t r = 1;
+    for (; n; n >>= 1, a *= a)
+        if (n & 1) r *= a;
+    return r;
+}
+static inline int64_t power_i64(int64_t a, int64_t n) {
+    if (n >= 0) return (int64_t)power_of((uint64_t)a, (uint64_t)n);
+    return a == 1 ? 1 : a == -1 ? (n & 1 ? -1 : 1) : 0;
+}
+static inline uint8_t power_u8(uint8_t a, uint8_t n) {
+    return (uint8_t)power_of(a, n);
+}
+
+#endif
