@@ -6,6 +6,7 @@
  * what was measured over all floats (or over far more doubles than here), rounded up in the
  * second decimal. */
 #include "kernels/kernels.h"
+#include "kernels/vmath.h"
 #include "support.h"
 #include <float.h>
 #include <math.h>
@@ -42,6 +43,12 @@ static const struct {
     {"sigmoid", TP__PW_sigmoid, sigmoid_wide, sigmoid_wider, 2.00, 1.85},
     {"erf", TP__PW_erf, erf, erfl, 1.30, 1.35},
 };
+
+static uint64_t next_random(void) {
+    static uint64_t s = 0x9e3779b97f4a7c15u;
+    s ^= s << 13, s ^= s >> 7, s ^= s << 17;
+    return s;
+}
 
 /* ---- distances ------------------------------------------------------------------------------- */
 
@@ -101,6 +108,37 @@ static void call_everywhere(const char *name, tp__pw_op op, tp_dtype d, void *ou
     tp__kernels_use(tp__cpu_isa());
 }
 
+/* ---- fused multiply-add ---------------------------------------------------------------------- */
+
+/* An odd number of 13 bits: the product of two has at most 26, so it is often halfway between two
+ * floats. */
+static float odd_of_13_bits(uint64_t u) {
+    return (float)(u & 0xffe) + 0x1001;
+}
+
+/* Without the instruction, as this file is compiled, against the C library. Every second sum is
+ * near the middle of two floats, where rounding it to double first would lose the side. */
+static void fused_multiply_add(void **state) {
+    (void)state;
+    int64_t twice = 0; /* sums that are wrong if they are rounded to double first */
+    for (int i = 0; i < 2000000; i++) {
+        const uint64_t u = next_random(), v = next_random();
+        float a = vm_from_f32((uint32_t)u), b = vm_from_f32((uint32_t)(u >> 32));
+        float c = vm_from_f32((uint32_t)v);
+        if (i & 1) {
+            a = ldexpf(odd_of_13_bits(u), -(int)(v >> 57)); /* down to denormal results */
+            b = ldexpf(odd_of_13_bits(u >> 12), -(int)(v >> 50 & 63));
+            c = ldexpf((float)(int32_t)(v & 0xffff) - 0x8000, i & 2 ? -149 : -60);
+        }
+        const float got = vm_fma_f32(a, b, c), want = fmaf(a, b, c);
+        twice += (float)((double)a * b + c) != want && want == want;
+        if (vm_bits_f32(got) != vm_bits_f32(want) && !(isnan(got) && isnan(want)))
+            fail_msg("%a * %a + %a is %a, not %a", a, b, c, got, want);
+    }
+    print_message("# of 2,000,000 sums %ld would be rounded twice\n", (long)twice);
+    assert_true(twice > 10000);
+}
+
 /* ---- one argument ---------------------------------------------------------------------------- */
 
 static void floats_against_double(void **state) {
@@ -124,12 +162,6 @@ static void floats_against_double(void **state) {
         if (worst > functions[f].ulp_f32)
             fail_msg("%s: %.3f ulp at %a", functions[f].name, worst, at);
     }
-}
-
-static uint64_t next_random(void) {
-    static uint64_t s = 0x9e3779b97f4a7c15u;
-    s ^= s << 13, s ^= s >> 7, s ^= s << 17;
-    return s;
 }
 
 /* All bit patterns are alike, but every second number is of a moderate size. */
@@ -211,6 +243,14 @@ static void edges(void **state) {
     }
 }
 
+/* Floats where base once differed, which the sample above does not contain. */
+static void the_same_at_every_level(void **state) {
+    (void)state;
+    const float x[] = {0x1.bffff2p-19f};
+    float y[TP__COUNT(x)];
+    call_everywhere("expm1", TP__PW_expm1, TP_FLOAT32, y, x, NULL, TP__COUNT(x));
+}
+
 /* ---- pow ------------------------------------------------------------------------------------- */
 
 static const double special[] = {0.0,    -0.0,    1,        -1,        2,          -2,    3,
@@ -274,8 +314,10 @@ int main(void) {
     const char *all = getenv("TAPER_ALL_FLOATS");
     all_floats = all && strcmp(all, "1") == 0;
     const struct CMUnitTest tests[] = {
-        TPT(floats_against_double),  TPT(doubles_against_long_double), TPT(edges),
-        TPT(pow_of_special_numbers), TPT(pow_against_wider),
+        TPT(fused_multiply_add),          TPT(floats_against_double),
+        TPT(doubles_against_long_double), TPT(edges),
+        TPT(the_same_at_every_level),     TPT(pow_of_special_numbers),
+        TPT(pow_against_wider),
     };
     return cmocka_run_group_tests_name("vmath", tests, NULL, NULL);
 }
