@@ -5,7 +5,7 @@
 #define TAPER_SRC_GEMM_H
 #include "kernels/kernels.h"
 
-enum { TP__MICRO_ROWS = 14, TP__MICRO_VECTORS = 2, TP__DOT_LANES = 16 };
+enum { TP__MICRO_ROWS = 14, TP__MICRO_VECTORS = 2, TP__TILE_ROWS = 256, TP__DOT_LANES = 16 };
 
 /* How rows of the left operand lie: neighbours in memory, with a long way to the next k (A
  * transposed, in place) or a short one (packed), or apart, each with its own k consecutive. */
@@ -41,6 +41,9 @@ typedef tp__micro_fn tp__micro_table[TP__MICRO_ROWS][TP__MICRO_VECTORS];
 typedef struct tp__gemm_kernels {
     int width; /* elements of a vector */
     int rows;  /* of the largest micro-kernel, at most TP__MICRO_ROWS */
+    /* For the caches of the processors that have this level: rows of A in a tile, bytes of a panel
+     * of B in a block of K. */
+    int tile_rows /* at most TP__TILE_ROWS */, b_bytes;
     tp__micro_table plain[TP__ROWS_LIE_COUNT], keeping[TP__ROWS_LIE_COUNT];
 
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */

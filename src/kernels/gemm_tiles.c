@@ -10,9 +10,7 @@
 #include <string.h>
 
 enum {
-    TILE_ROWS = 256,     /* of A, for one block of K and the next: the second-level cache ... */
-    BLOCK_BYTES = 512,   /* of a row of c in a block: ... has room for all of c's block as well */
-    B_BYTES = 32 * 1024, /* a panel of B in a block: the first-level cache */
+    BLOCK_BYTES = 512, /* of a row of c in a block: with a tile's A in the second-level cache */
     KEPT_BYTES = 128 * 1024, /* a panel of B at most */
     CONFLICT = 2048,         /* bytes from row to row of B with which it would not stay there */
     NEAR_K = 128,  /* of a block where A's columns are read in place: lines of the first level */
@@ -21,9 +19,10 @@ enum {
     NARROW = 384,  /* bytes of c's row up to which they are */
     LEAST_K = 256, /* of what is packed at a time ... */
     PACKED = 16 << 20,      /* ... and bytes of it */
-    A_PADDED = 16,          /* rows of a packed panel of A */
     TILE_WORK = 1 << 19,    /* multiply-adds that are worth a tile of their own: 5 us */
     PACK_WORK = 1 << 14,    /* elements that are worth a tile of packing */
+    PACK_PANELS = 8,        /* packed side by side, ... */
+    PACK_K = 64,            /* ... so many k at a time */
     SMALL = 1 << 15,        /* multiply-adds of a product that is not worth a plan */
     SMALL_BYTES = 8 * 1024, /* of its packed B */
     LINE = 64
@@ -41,6 +40,7 @@ typedef struct plan {
     tp__rows_lie lie;
     bool pack_a, pack_b;
     int64_t panel;                  /* columns of a panel */
+    int64_t a_padded;               /* rows of a packed panel of A, with zeros */
     int64_t down, across;           /* panels of rows and of columns in a product */
     int64_t high, higher;           /* rows of a panel; how many panels have one more */
     int64_t tile_down, tile_across; /* panels in a tile ... */
@@ -85,15 +85,16 @@ static int64_t k_of(const plan *p, int64_t product) {
     return tp__least(p->split.length, p->g.K - product % p->split.n * p->split.length);
 }
 
-/* Packed panels of A and of B: [product of the group][panel][k][A_PADDED or panel]. */
+/* Packed panels of A and of B: [product of the group][panel][k][a_padded or panel]. */
 static int64_t packed_bytes(const plan *p) {
-    const int64_t a = p->pack_a ? p->down * A_PADDED : 0, b = p->pack_b ? p->across * p->panel : 0;
+    const int64_t a = p->pack_a ? p->down * p->a_padded : 0,
+                  b = p->pack_b ? p->across * p->panel : 0;
     return (a + b) * p->packed_k * p->size;
 }
 static char *packed_a(const phase *f, int64_t product, int64_t panel) {
     const plan *p = f->p;
     return p->packed + (product - f->first) * packed_bytes(p) +
-           panel * A_PADDED * p->packed_k * p->size;
+           panel * p->a_padded * p->packed_k * p->size;
 }
 static char *packed_b(const phase *f, int64_t product, int64_t panel) {
     const plan *p = f->p;
@@ -101,34 +102,38 @@ static char *packed_b(const phase *f, int64_t product, int64_t panel) {
     return packed_a(f, product, behind) + panel * p->panel * p->packed_k * p->size;
 }
 
-static void pack_panel(const phase *f, int64_t product, int64_t panel) {
+/* A panel's k in [k, end). */
+static void pack_panel(const phase *f, int64_t product, int64_t panel, int64_t k, int64_t end) {
     const plan *p = f->p;
-    const int64_t K = tp__least(f->end, k_of(p, product)) - f->k, in_a = p->pack_a ? p->down : 0;
+    const int64_t K = tp__least(end, k_of(p, product)) - k, in_a = p->pack_a ? p->down : 0;
     if (K <= 0) return;
     if (panel < in_a) {
         const int64_t i = row_of_panel(p, panel), rows = row_of_panel(p, panel + 1) - i;
-        const char *from = a_of(p, product) + i * p->a_row + f->k * p->a_col;
-        p->kernels->pack(packed_a(f, product, panel), A_PADDED, from, p->a_col, p->a_row, K, rows);
+        const char *from = a_of(p, product) + i * p->a_row + k * p->a_col;
+        char *to = packed_a(f, product, panel) + (k - f->k) * p->a_padded * p->size;
+        p->kernels->pack(to, p->a_padded, from, p->a_col, p->a_row, K, rows);
         return;
     }
     const int64_t j = (panel - in_a) * p->panel, columns = tp__least(p->panel, p->g.N - j);
-    const char *from = b_of(p, product) + j * p->b_col + f->k * p->b_row;
-    p->kernels->pack(packed_b(f, product, panel - in_a), p->panel, from, p->b_row, p->b_col, K,
-                     columns);
+    const char *from = b_of(p, product) + j * p->b_col + k * p->b_row;
+    char *to = packed_b(f, product, panel - in_a) + (k - f->k) * p->panel * p->size;
+    p->kernels->pack(to, p->panel, from, p->b_row, p->b_col, K, columns);
 }
 
+/* Some k of all panels of the tile, then the next: what lies side by side is read together. */
 static void pack_tile(void *ctx, int64_t tile) {
     const phase *f = ctx;
     const int64_t panels = (f->p->pack_a ? f->p->down : 0) + (f->p->pack_b ? f->p->across : 0);
     const int64_t end = tp__least(f->products * panels, (tile + 1) * f->pack_each);
-    for (int64_t i = tile * f->pack_each; i < end; i++)
-        pack_panel(f, f->first + i / panels, i % panels);
+    for (int64_t k = f->k; k < f->end; k += PACK_K)
+        for (int64_t i = tile * f->pack_each; i < end; i++)
+            pack_panel(f, f->first + i / panels, i % panels, k, tp__least(f->end, k + PACK_K));
 }
 
 static void pack_all(phase *f) {
     const plan *p = f->p;
     const int64_t panels = f->products * ((p->pack_a ? p->down : 0) + (p->pack_b ? p->across : 0));
-    f->pack_each = tp__most(1, PACK_WORK / tp__most(1, (f->end - f->k) * p->panel));
+    f->pack_each = tp__most(PACK_PANELS, PACK_WORK / tp__most(1, (f->end - f->k) * p->panel));
     tp__parallel(tp__parts(panels, f->pack_each), pack_tile, f);
 }
 
@@ -192,7 +197,7 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
                    .b = here.at,
                    .b_step = here.step,
                    .go_on = b->k > 0 || (p->split.n == 1 && g->accumulate)};
-    m.a_step = p->pack_a ? A_PADDED * p->size : p->lie == TP__ROWS_APART ? p->a_row : p->a_col;
+    m.a_step = p->pack_a ? p->a_padded * p->size : p->lie == TP__ROWS_APART ? p->a_row : p->a_col;
     m.c_step = t->turned ? BLOCK_BYTES : p->c_row;
     m.last = (int)((tp__least(p->panel, g->N - j * p->panel) - 1) % p->kernels->width) + 1;
     if (!ends_c(p, b) || t->turned) return m;
@@ -225,6 +230,8 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
                         : a_of(p, t->product) + row * p->a_row + b->k * p->a_col;
         m.c = t->turned ? t->turned + (row - first) * BLOCK_BYTES + (j - b->j) * p->panel * p->size
                         : c_of(p, t->product, row, j * p->panel);
+        for (int64_t r = 0; i + 1 < t->i_end && r < rows; r++) /* c of the next call */
+            __builtin_prefetch((const char *)m.c + (rows + r) * m.c_step, 1);
         const rows_of_b soon = fetch_soon(t, next, t->i_end - i, m.a);
         m.soon = soon.at;
         m.soon_step = soon.step;
@@ -249,10 +256,10 @@ static void run_block(const tile *t, const block *b, const block *next) {
     }
 }
 
-/* K of a block: a panel of B stays in the first-level cache, or what is read of A in place. If
- * there is but one panel, what is saved on c is worth more. */
+/* K of a block: a panel of B stays close, or what is read of A in place does. If there is but one
+ * panel, what is saved on c is worth more. */
 static int64_t block_k(const plan *p, int64_t K) {
-    const int64_t bytes = p->across == 1 ? KEPT_BYTES : B_BYTES;
+    const int64_t bytes = p->across == 1 ? KEPT_BYTES : p->kernels->b_bytes;
     const int64_t most = p->lie == TP__ROWS_NEAR ? NEAR_K : bytes / (p->panel * p->size);
     return tp__most(1, tp__parts(K, tp__parts(K, most)));
 }
@@ -303,7 +310,7 @@ static void run_blocks(const tile *t) {
 }
 
 static void run_with_buffers(tile *t) {
-    _Alignas(LINE) char kept[KEPT_BYTES], turned[TILE_ROWS * BLOCK_BYTES];
+    _Alignas(LINE) char kept[KEPT_BYTES], turned[TP__TILE_ROWS * BLOCK_BYTES];
     t->kept = t->f->p->pack_b ? NULL : kept;
     t->turned = t->f->p->turned ? turned : NULL;
     run_blocks(t);
@@ -334,7 +341,7 @@ static void choose_reading(plan *p) {
     const tp__gemm *g = &p->g;
     const bool apart = g->a_col == 1 || g->K < 2, near = g->a_row == 1;
     p->pack_a = !apart && !(near && g->N * p->size <= NARROW);
-    p->pack_b = g->M > (g->b_col == 1 ? OFTEN : 1) * TILE_ROWS;
+    p->pack_b = g->M > (g->b_col == 1 ? OFTEN : 1) * p->kernels->tile_rows;
     p->lie = apart ? TP__ROWS_APART : p->pack_a ? TP__ROWS_PACKED : TP__ROWS_NEAR;
 }
 
@@ -345,7 +352,7 @@ static void choose_tiles(plan *p) {
     const int64_t threads = tp_get_num_threads(),
                   wanted = threads == 1 ? 1 : tp__least(4 * threads, total / TILE_WORK);
     p->block_across = tp__least(p->across, BLOCK_BYTES / (p->panel * p->size));
-    p->tile_down = tp__least(p->down, TILE_ROWS / p->kernels->rows);
+    p->tile_down = tp__least(p->down, p->kernels->tile_rows / p->kernels->rows);
     p->tile_across = p->across;
     for (;;) {
         p->tiles_down = tp__parts(p->down, p->tile_down);
@@ -404,6 +411,7 @@ static plan make_plan(const tp__gemm *whole) {
     p.b_col = g->b_col * p.size;
     p.c_row = (p.split.n > 1 ? whole->N : g->c_row) * p.size;
     p.panel = TP__MICRO_VECTORS * p.kernels->width;
+    p.a_padded = tp__round_up(p.kernels->rows, 8);
     p.down = tp__parts(g->M, p.kernels->rows);
     p.across = tp__parts(g->N, p.panel);
     p.high = g->M / p.down;
