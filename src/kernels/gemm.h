@@ -41,9 +41,10 @@ typedef tp__micro_fn tp__micro_table[TP__MICRO_ROWS][TP__MICRO_VECTORS];
 typedef struct tp__gemm_kernels {
     int width; /* elements of a vector */
     int rows;  /* of the largest micro-kernel, at most TP__MICRO_ROWS */
-    /* For the caches of the processors that have this level: rows of A in a tile, bytes of a panel
-     * of B in a block of K. */
-    int tile_rows /* at most TP__TILE_ROWS */, b_bytes;
+    /* For the caches of the processors that have this level: rows of A in a tile, at most
+     * TP__TILE_ROWS; bytes of a panel of B in a block of K; bytes from row to row of B of which a
+     * multiple drives rows out of the first-level cache before they are used again. */
+    int tile_rows, b_bytes, conflict;
     tp__micro_table plain[TP__ROWS_LIE_COUNT], keeping[TP__ROWS_LIE_COUNT];
 
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */

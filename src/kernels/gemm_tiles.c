@@ -12,7 +12,6 @@
 enum {
     BLOCK_BYTES = 512, /* of a row of c in a block: with a tile's A in the second-level cache */
     KEPT_BYTES = 128 * 1024, /* a panel of B at most */
-    CONFLICT = 2048,         /* bytes from row to row of B with which it would not stay there */
     NEAR_K = 128,  /* of a block where A's columns are read in place: lines of the first level */
     OFTEN = 2,     /* B is packed beforehand if more tiles than this would pack it on the way */
     SOON = 3,      /* how long before it is used B is fetched, in times of fetching it */
@@ -25,6 +24,7 @@ enum {
     PACK_K = 64,            /* ... so many k at a time */
     SMALL = 1 << 15,        /* multiply-adds of a product that is not worth a plan */
     SMALL_BYTES = 8 * 1024, /* of its packed B */
+    LEAST_TURNED = 64,      /* K with which turning c costs little */
     LINE = 64
 };
 
@@ -181,7 +181,7 @@ static rows_of_b fetch_soon(const tile *t, const rows_of_b *next, int64_t left,
 static bool is_worth_keeping(const tile *t, const rows_of_b *b, int64_t last) {
     if (t->i_end - t->i == 1) return false;
     return last < t->f->p->kernels->width || ((uintptr_t)b->at | (uintptr_t)b->step) % LINE ||
-           b->step % CONFLICT == 0;
+           b->step % t->f->p->kernels->conflict == 0;
 }
 
 static bool ends_c(const plan *p, const block *b) {
@@ -384,8 +384,13 @@ static void choose_packing(plan *p) {
     p->group = tp__least(p->products, tp__most(1, PACKED / (one * tp__most(p->packed_k, 1))));
 }
 
-/* c^T = b^T a^T, the same chains: worth it where that saves more packing than turning c costs. */
-static bool is_worth_turning(const tp__gemm *g) {
+/* c^T = b^T a^T, the same chains: worth it where that saves more packing than turning c costs, or
+ * where few of a line's rows of A^T would be used at a time and those of B are few. */
+static bool is_worth_turning(const tp__gemm *g, const tp__gemm_kernels *kernels) {
+    const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8;
+    if (g->a_row == 1 && g->b_col == 1 && g->a_col != 1)
+        return 2 * kernels->rows * size <= LINE && g->N * size <= NARROW && g->N < g->M &&
+               g->K >= LEAST_TURNED;
     if (g->b_row != 1 || g->b_col == 1) return false;
     return g->a_col == 1 ? g->M * (g->K + g->N) < g->N * g->K : g->a_row == 1 && g->M < g->K;
 }
@@ -401,7 +406,7 @@ static tp__gemm turn(const tp__gemm *g) {
 static plan make_plan(const tp__gemm *whole) {
     plan p = {.kernels = tp__kernels_now()->gemm[whole->dtype], .split = tp__gemm_split(whole)};
     p.size = whole->dtype == TP_FLOAT32 ? 4 : 8;
-    p.turned = is_worth_turning(whole);
+    p.turned = is_worth_turning(whole, p.kernels);
     p.g = p.turned ? turn(whole) : *whole;
     const tp__gemm *g = &p.g;
     p.products = g->batch * p.split.n;
