@@ -415,6 +415,48 @@ static void no_memory(void **state) {
     tpt_ok(tp_set_num_threads(0));
 }
 
+/* ---- one file, one folder ---------------------------------------------------------------------- */
+
+static void opened_images(void **state) {
+    (void)state;
+    put_png("grey.png", 5, H, W, 1);
+    put_png("colour.png", 7, H, W, 3);
+    put("none.png", "no picture", 10);
+    char room[1000];
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *x = tp_image_open(with_dir("DIR/grey.png", room, sizeof room));
+    tp_tensor *want = tp_to(tp_arange(5, 5 + PIXELS, 1, TP_INT64), TP_UINT8);
+    assert_true(tp_equal(x, tp_view(want, TP_SHAPE(H, W))));
+    x = tp_image_open(with_dir("DIR/colour.png", room, sizeof room));
+    want = tp_to(tp_arange(7, 7 + 3 * PIXELS, 1, TP_INT64), TP_UINT8);
+    assert_true(tp_equal(x, tp_view(want, TP_SHAPE(H, W, 3))));
+    assert_null(tp_image_open(with_dir("DIR/none.png", room, sizeof room)));
+    tpt_expect_error(TP_EFORMAT,
+                     with_dir("DIR/none.png: not a PNG or JPEG image", room, sizeof room));
+    assert_null(tp_image_open(with_dir("DIR/absent.png", room, sizeof room)));
+    assert_int_equal(tp_error_clear(), TP_EIO);
+    tp_scope_end(s);
+}
+
+static void listed_folders(void **state) {
+    (void)state;
+    char room[1000];
+    put("3/10000.png", "", 0);
+    put("3/10.png", "", 0);
+    put("3/9.png", "", 0);
+    tp_paths *p = tp_ls(with_dir("DIR/3", room, sizeof room));
+    assert_non_null(p);
+    assert_int_equal(tp_paths_len(p), 3);
+    assert_string_equal(tp_paths_at(p, 0), with_dir("DIR/3/10.png", room, sizeof room));
+    assert_string_equal(tp_paths_at(p, 1), with_dir("DIR/3/10000.png", room, sizeof room));
+    assert_string_equal(tp_paths_at(p, -1), with_dir("DIR/3/9.png", room, sizeof room));
+    assert_null(tp_paths_at(p, 3));
+    tpt_expect_error(TP_EINDEX, "paths_at: there is no path 3 among 3");
+    tp_paths_free(p);
+    assert_null(tp_ls(with_dir("DIR/absent", room, sizeof room)));
+    assert_int_equal(tp_error_clear(), TP_EIO);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TPT(parts_as_they_are),
@@ -433,6 +475,8 @@ int main(void) {
         TPT(refused_options),
         TPT(refused_questions),
         TPT(no_memory),
+        TPT(opened_images),
+        TPT(listed_folders),
     };
     return cmocka_run_group_tests(tests, load_picture, free_picture);
 }

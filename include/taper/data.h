@@ -34,11 +34,26 @@ typedef struct tp_dataset {
 } tp_dataset;
 
 TP_API int64_t tp_dataset_len(const tp_dataset *ds);
+/* Sample i as tensors of its own: x, y = ds[i]. A negative i counts from the end. */
+TP_API TP_MUST_CHECK tp_status tp_dataset_get(const tp_dataset *ds, int64_t i,
+                                              TP_SCOPED tp_tensor **x, TP_SCOPED tp_tensor **y);
 /* Calls ds->free if there is one and zeroes *ds. */
 TP_API void tp_dataset_free(tp_dataset *ds);
 /* Pair row i of x with row i of y (both kept): Python's list(zip(x, y)). ESHAPE if lengths differ.
  * A float32 or float64 x stays as it is; a uint8 x becomes x / 255 in float32 when gathered. */
 TP_API TP_MUST_CHECK tp_status tp_zip_dataset(tp_tensor *x, tp_tensor *y, tp_dataset *out);
+
+/* ---- folders, image files -------------------------------------------------------------------- */
+
+/* "DIR/NAME" of everything in a folder, sorted as strings of bytes: path.ls().sorted(). A negative i
+ * counts from the end. EIO, EINDEX. */
+typedef struct tp_paths tp_paths;
+TP_API TP_OWNED tp_paths *tp_ls(const char *dir);
+TP_API void tp_paths_free(TP_TAKES tp_paths *p);
+TP_API int64_t tp_paths_len(const tp_paths *p);
+TP_API TP_BORROWED const char *tp_paths_at(const tp_paths *p, int64_t i);
+/* tensor(Image.open(path)): uint8 [H, W] if it is grey, else [H, W, 3]. EIO, EFORMAT. */
+TP_API TP_SCOPED tp_tensor *tp_image_open(const char *path);
 
 /* ---- image folders --------------------------------------------------------------------------- */
 
@@ -120,6 +135,8 @@ TP_API void tp_loader_free(TP_TAKES tp_loader *dl);
 /* 1: *b is the next batch; 0: the pass is over, the next call begins another; < 0: a tp_status,
  * whose message names the first bad sample of that batch; the next call goes on behind it. */
 TP_API TP_MUST_CHECK int tp_loader_next(tp_loader *dl, tp_batch *b);
+/* The first batch of a new pass, which ends with it: first(dl). Returns what tp_loader_next does. */
+TP_API TP_MUST_CHECK int tp_loader_first(tp_loader *dl, tp_batch *b);
 TP_API void tp_loader_restart(tp_loader *dl);          /* drop the rest of this pass */
 TP_API int64_t tp_loader_len(const tp_loader *dl);     /* batches in a pass */
 TP_API int64_t tp_loader_samples(const tp_loader *dl); /* samples in a pass */
@@ -133,6 +150,9 @@ TP_API TP_MUST_CHECK tp_status tp_loader_set_state(tp_loader *dl, const tp_dict 
 #elif !defined TAPER_PLAIN
 #define tp_loader_new(...) TP__LOADER(__VA_ARGS__, .size = sizeof(tp_loader_opts))
 #define TP__LOADER(ds, ...) TP__OBJECT(tp_loader_new(ds, &(tp_loader_opts){__VA_ARGS__}))
+#define tp_image_open(...) TP__SITE(tp_image_open(__VA_ARGS__))
+#define tp_ls(...) TP__OBJECT(tp_ls(__VA_ARGS__))
+#define tp_dataset_get(...) tp__site_status(tp_dataset_get(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_images_read(...) TP__IMAGES(__VA_ARGS__, .size = sizeof(tp_images_opts))
 #define TP__IMAGES(dir, ...) TP__OBJECT(tp_images_read(dir, &(tp_images_opts){__VA_ARGS__}))
 #endif

@@ -30,11 +30,12 @@ TP_API TP_SCOPED tp_tensor *tp_batch_accuracy(tp_tensor *pred, tp_tensor *target
 
 /* Events in their order. A callback returns TP_OK to go on, TP_ESTOP to end the fit in good order
  * after this event (fit then returns TP_OK), anything else < 0 (with tp_error_set) to fail it. */
-#define TP_EVENT_MAP(XX)                                                                         \
-    XX(before_fit)                                                                               \
-    XX(before_epoch)                                                                             \
-    XX(before_train) XX(before_batch) XX(after_pred) XX(after_loss) XX(after_backward)           \
-        XX(after_step) XX(after_batch) XX(after_train) XX(before_validate) XX(after_valid_batch) \
+#define TP_EVENT_MAP(XX)                                                             \
+    XX(before_fit)                                                                   \
+    XX(before_epoch)                                                                 \
+    XX(before_train)                                                                 \
+    XX(before_batch) XX(after_pred) XX(after_loss) XX(after_backward) XX(after_step) \
+        XX(after_batch) XX(after_train) XX(before_validate) XX(after_valid_batch)    \
             XX(after_validate) XX(after_epoch) XX(after_fit)
 
 typedef struct tp_callback tp_callback;
@@ -85,6 +86,12 @@ TP_API bool tp_learner_stopped(const tp_learner *l); /* did the last fit end bef
  * nmetrics. No callback is called. */
 TP_API TP_MUST_CHECK tp_status tp_learner_validate(tp_learner *l, tp_loader *dl, double *values,
                                                    int n);
+/* What the model gives, in eval mode and unrecorded: for all of `dl` (NULL: the validation loader), in
+ * its order, beside the targets; for one sample x, as its dataset gives it, without a batch axis. */
+TP_API TP_MUST_CHECK tp_status tp_learner_get_preds(tp_learner *l, tp_loader *dl,
+                                                    TP_SCOPED tp_tensor **preds,
+                                                    TP_SCOPED tp_tensor **targets);
+TP_API TP_SCOPED tp_tensor *tp_learner_predict(tp_learner *l, tp_tensor *x);
 TP_API TP_BORROWED const tp_progress *tp_learner_progress(const tp_learner *l);
 TP_API TP_BORROWED tp_module *tp_learner_model(const tp_learner *l);
 
@@ -95,6 +102,8 @@ TP_API TP_BORROWED tp_module *tp_learner_model(const tp_learner *l);
 TP_API int64_t tp_recorder_epochs(const tp_learner *l);
 TP_API double tp_recorder_value(const tp_learner *l, int64_t epoch,
                                 int column); /* 0 train, 1 valid, 2.. metrics */
+/* recorder.values as float64 [epochs, 2 + nmetrics]; tp_select(values, 1, 2) is a metric's column. */
+TP_API TP_SCOPED tp_tensor *tp_recorder_values(const tp_learner *l);
 TP_API double tp_recorder_seconds(const tp_learner *l, int64_t epoch);
 /* Per training batch: smoothed loss, raw loss, learning rate. */
 TP_API int64_t tp_recorder_batches(const tp_learner *l);
@@ -131,6 +140,9 @@ TP_API TP_OWNED tp_model *tp_model_new(const tp_model_opts *opts);
 TP_API TP_OWNED tp_model *tp_model_load(const char *path);
 TP_API TP_MUST_CHECK tp_status tp_model_save(const tp_model *m, const char *path);
 TP_API void tp_model_free(TP_TAKES tp_model *m);
+/* learn.export(): a model of l's module in a file; `module` need not be set. Classifiers of images. */
+TP_API TP_MUST_CHECK tp_status tp_learner_export(const tp_learner *l, const char *path,
+                                                 const tp_model_opts *opts);
 TP_API TP_BORROWED tp_module *tp_model_module(const tp_model *m);
 TP_API int tp_model_classes(const tp_model *m);
 TP_API TP_BORROWED const char *tp_model_class(const tp_model *m, int c);
@@ -156,6 +168,10 @@ TP_API TP_MUST_CHECK tp_status tp_model_predict_file(const tp_model *m, const ch
 #elif !defined TAPER_PLAIN
 #define tp_learner_new(...) tp__learner_new_(__VA_ARGS__, .size = sizeof(tp_learner_opts))
 #define tp__learner_new_(...) TP__OBJECT(tp_learner_new(&(tp_learner_opts){__VA_ARGS__}))
+#define tp_learner_predict(...) TP__SITE(tp_learner_predict(__VA_ARGS__))
+#define tp_learner_export(...) TP__EXPORT(__VA_ARGS__, .size = sizeof(tp_model_opts))
+#define TP__EXPORT(l, path, ...) \
+    tp__site_status(tp_learner_export(l, path, &(tp_model_opts){__VA_ARGS__}), __FILE__, __LINE__)
 #define tp_fit(...) tp__site_status(tp_fit(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_fit_one_cycle(...) tp__site_status(tp_fit_one_cycle(__VA_ARGS__), __FILE__, __LINE__)
 #endif

@@ -16,6 +16,30 @@ void tp_dataset_free(tp_dataset *ds) {
     memset(ds, 0, sizeof *ds);
 }
 
+/* Sample `at` into *x and *y, which are made here. */
+static tp_status get_sample(const tp_dataset *ds, int64_t at, tp_tensor **x, tp_tensor **y) {
+    *x = tp__new("dataset_get", &ds->x_shape, ds->x_dtype);
+    *y = *x ? tp__new("dataset_get", &ds->y_shape, ds->y_dtype) : NULL;
+    if (!*y) return tp_error_code();
+    tp_sample s = {tp__ptr(*x), tp__ptr(*y)};
+    const tp_status r =
+        ds->get ? ds->get(ds->self, at, &s) : ds->get_batch(ds->self, &at, 1, s.x, s.y);
+    if (r && !tp_error_code()) tp_error_set(TP_EUSER, "get returned %d without an error", (int)r);
+    return r ? tp_error_prefix("dataset_get: sample %lld", (long long)at) : TP_OK;
+}
+tp_status tp_dataset_get(const tp_dataset *given, int64_t i, tp_tensor **x, tp_tensor **y) {
+    if (!given || !x || !y) return tp__error_null("dataset_get");
+    tp_dataset ds;
+    if (!tp__opts("dataset_get", &ds, sizeof ds, given)) return tp_error_code();
+    if (!ds.get && !ds.get_batch)
+        return tp_error_set(TP_EVALUE, "dataset_get: the dataset has no get");
+    const int64_t n = tp_dataset_len(&ds), at = i < 0 ? i + n : i;
+    if (n < 0) return tp_error_code();
+    if (at >= 0 && at < n) return get_sample(&ds, at, x, y);
+    return tp_error_set(TP_EINDEX, "dataset_get: there is no sample %lld among %lld", (long long)i,
+                        (long long)n);
+}
+
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 typedef struct rows_set {

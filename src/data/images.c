@@ -394,3 +394,22 @@ tp_status tp_image_load(const char *path, int channels, int height, int width, f
     for (int i = 0; i < 2; i++) tp__image_free(&room[i]);
     return r;
 }
+
+static tp_tensor *image_tensor(const tp__image *im) {
+    const tp_shape s = im->channels == 1 ? TP_SHAPE(im->height, im->width)
+                                         : TP_SHAPE(im->height, im->width, im->channels);
+    return tp_from(im->pixels, s, TP_UINT8);
+}
+tp_tensor *tp_image_open(const char *path) {
+    if (!path) return tp__error_null("image_open"), NULL;
+    char name[400];
+    size_t size;
+    void *bytes = tp__os_read_file(path, (size_t)1 << 28, &size);
+    if (!bytes) return NULL;
+    tp__image im = {0};
+    const tp_status r = tp__image_decode(bytes, size, tp__utf8_show(path, name, sizeof name), &im);
+    tp__mfree(bytes);
+    tp_tensor *x = r ? NULL : image_tensor(&im);
+    tp__image_free(&im);
+    return x;
+}

@@ -349,6 +349,13 @@ int tp_loader_next(tp_loader *dl, tp_batch *b) {
     return r ? r : 1;
 }
 
+int tp_loader_first(tp_loader *dl, tp_batch *b) {
+    tp_loader_restart(dl);
+    const int r = tp_loader_next(dl, b);
+    tp_loader_restart(dl); /* b stays: slots are filled again by the next call */
+    return r;
+}
+
 /* ---- making, asking -------------------------------------------------------------------------- */
 
 static tp_status check_rows(const char *what, const tp_shape *shape, tp_dtype dtype,

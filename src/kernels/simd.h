@@ -88,24 +88,57 @@ TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 }
 #elif TP_ISA_LEVEL >= 3
-typedef __m256i mask_f32, mask_f64;
+/* Loads take a mask. Stores do without: some processors need a dozen cycles for a masked one. */
+typedef struct mask_256 {
+    __m256i lanes;
+    int n;
+} mask_f32, mask_f64;
 TP__INLINE mask_f32 first_n_f32(int n) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return (mask_f32){_mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane), n};
 }
 TP__INLINE mask_f64 first_n_f64(int n) {
-    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
+    return (mask_f64){_mm256_cmpgt_epi64(_mm256_set1_epi64x(n), lane), n};
 }
 TP__INLINE vec_f32 load_some_f32(const void *p, mask_f32 m) {
-    return (vec_f32)_mm256_maskload_ps(p, m);
+    return (vec_f32)_mm256_maskload_ps(p, m.lanes);
 }
 TP__INLINE vec_f64 load_some_f64(const void *p, mask_f64 m) {
-    return (vec_f64)_mm256_maskload_pd(p, m);
+    return (vec_f64)_mm256_maskload_pd(p, m.lanes);
 }
 TP__INLINE void store_some_f32(void *p, mask_f32 m, vec_f32 v) {
-    _mm256_maskstore_ps(p, m, (__m256)v);
+    float *to = p;
+    if (m.n == 8) {
+        _mm256_storeu_ps(to, (__m256)v);
+        return;
+    }
+    __m128 rest = _mm256_castps256_ps128((__m256)v);
+    if (m.n & 4) {
+        _mm_storeu_ps(to, rest);
+        rest = _mm256_extractf128_ps((__m256)v, 1);
+        to += 4;
+    }
+    if (m.n & 2) {
+        _mm_storel_pi((__m64 *)to, rest);
+        rest = _mm_movehl_ps(rest, rest);
+        to += 2;
+    }
+    if (m.n & 1) _mm_store_ss(to, rest);
 }
 TP__INLINE void store_some_f64(void *p, mask_f64 m, vec_f64 v) {
-    _mm256_maskstore_pd(p, m, (__m256d)v);
+    double *to = p;
+    if (m.n == 4) {
+        _mm256_storeu_pd(to, (__m256d)v);
+        return;
+    }
+    __m128d rest = _mm256_castpd256_pd128((__m256d)v);
+    if (m.n & 2) {
+        _mm_storeu_pd(to, rest);
+        rest = _mm256_extractf128_pd((__m256d)v, 1);
+        to += 2;
+    }
+    if (m.n & 1) _mm_store_sd(to, rest);
 }
 TP__INLINE vec_f32 all_f32(float x) {
     return (vec_f32)_mm256_set1_ps(x);

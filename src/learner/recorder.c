@@ -120,6 +120,17 @@ double tp_recorder_value(const tp_learner *l, int64_t epoch, int column) {
     return (double)NAN;
 }
 
+tp_tensor *tp_recorder_values(const tp_learner *l) {
+    if (!l) return tp__error_null("recorder_values"), NULL;
+    static const double none = 0;
+    const tp__table *t = &l->recorder.epochs;
+    tp_tensor *all = tp_from(t->n ? t->at : &none, TP_SHAPE(t->n, t->columns), TP_FLOAT64);
+    if (!all) return NULL;
+    const int64_t shape[] = {t->n, t->columns - 1}; /* without the seconds */
+    tp_tensor *values = tp__view(all, 2, shape, all->stride, all->offset);
+    return values ? tp__clone(values) : NULL;
+}
+
 double tp_recorder_seconds(const tp_learner *l, int64_t epoch) {
     if (!l) return tp__error_null("recorder_seconds"), (double)NAN;
     const tp__table *epochs = &l->recorder.epochs;
