@@ -19,6 +19,10 @@ program runs (an archive is unpacked), and the program is skipped by name where 
 main() returns N; `makes=FILE` that the program leaves FILE, a picture say, of which a copy lies beside
 the page. A whole program takes them from `<!-- c: needs=FILE -->`.
 
+Versions of gnuplot and dot draw the same in other bytes. So a copy of `pic.svg` or `pic.png` carries
+the sha256 of what it was drawn from, pic.gp and pic.dat or pic.dot, and that must be what the program
+leaves beside its picture now. A file without such sources is compared byte for byte.
+
 The ```text block that follows a C block (before the next one) is what the block prints, stdout and
 stderr together. In it, a line of only `⋮` stands for any number of lines, and `…` for any text within
 a line. A C block without a text block may print anything. Pieces may include headers that lie beside
@@ -28,15 +32,18 @@ made; then read the diff.
 """
 
 import concurrent.futures
+import hashlib
 import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLAGS = "-std=c11 -D_POSIX_C_SOURCE=200809L -g -Wall -Wextra -Wpedantic -Wno-unused -Werror".split()
@@ -250,15 +257,40 @@ def compare(program, printed):
             raise DocError(f"{program.page}:{block.line}: printed\n{got}\nthe page says\n{block.text}")
 
 
+def sources_sha256(picture):
+    """Of the files that lie beside a picture, have its name and say what it shows; None without any."""
+    found = [picture.with_suffix(s) for s in (".gp", ".dat", ".dot") if picture.with_suffix(s).is_file()]
+    whole = "".join(f"{p.suffix} {p.stat().st_size}\n{p.read_text()}" for p in found)
+    return hashlib.sha256(whole.encode()).hexdigest() if found else None
+
+
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+def with_sha256(picture, sha256):
+    """The bytes of a picture that carries the sha256: a comment of an SVG, a text chunk of a PNG."""
+    data = picture.read_bytes()
+    text = f"drawn from sha256 {sha256}".encode()
+    if picture.suffix == ".svg":
+        return data.rstrip() + b"\n<!-- " + text + b" -->\n"
+    chunk = b"tEXtSource\0" + text
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return data.replace(PNG_END, chunk + PNG_END)
+
+
 def check_made(program, folder):
     beside = (ROOT / program.page).parent
     for name in program.makes:
-        if not (folder / name).is_file() or not (folder / name).stat().st_size:
+        made, copy = folder / name, beside / name
+        if not made.is_file() or not made.stat().st_size:
             raise DocError(f"{name} was not made")
+        sha256 = sources_sha256(made)
         if REWRITE:
-            shutil.copyfile(folder / name, beside / name)
-        elif not (beside / name).is_file():
-            raise DocError(f"{beside / name} is missing")
+            copy.write_bytes(with_sha256(made, sha256) if sha256 else made.read_bytes())
+        elif not copy.is_file():
+            raise DocError(f"{copy} is missing")
+        elif (sha256.encode() not in copy.read_bytes()) if sha256 else made.read_bytes() != copy.read_bytes():
+            raise DocError(f"{copy} shows something else than the program draws now (make golden)")
 
 
 def missing(program):

@@ -126,7 +126,7 @@ static inline void plot__xy(plot *p, tp_tensor *x, tp_tensor *y, const char *how
     double *a = plot__numbers(x), *b = plot__numbers(y);
     if (p && a && b && n == tp_numel(y)) {
         fputs(p->sets++ ? "\n\n" : "", p->dat);
-        for (int64_t i = 0; i < n; i++) fprintf(p->dat, "%.7g %.7g\n", a[i], b[i]);
+        for (int64_t i = 0; i < n; i++) fprintf(p->dat, "%.5g %.5g\n", a[i], b[i]);
         plot__add(p, how, label);
     } else {
         if (a && b) tp_error_set(TP_ESHAPE, "plot: x and y differ in their number of elements");
@@ -175,7 +175,7 @@ static inline void plot_image(plot *p, tp_tensor *image) {
 /* The same with the value of each pixel written on it. */
 static inline void plot_table(plot *p, tp_tensor *image) {
     if (!plot__matrix(p, image)) return;
-    plot__add(p, "matrix with image", NULL);
+    plot__add(p, "matrix with image pixels", NULL);
     plot__add(p,
               "matrix using 1:2:(sprintf('%d', $3)):($3 > 140 ? 0xffffff : 0x000000) "
               "with labels textcolor rgb variable",

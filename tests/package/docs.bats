@@ -143,3 +143,20 @@ END
     docs
     [ "$status" = 0 ]
 }
+
+@test "a picture that shows other data than the program has now is found" {
+    draws() { # a.svg, with what a version of gnuplot makes of it, and a.dat
+        page <<END
+<!-- c: a makes=a.svg -->
+\`\`\`c
+FILE *svg = fopen("a.svg", "w"), *dat = fopen("a.dat", "w");
+fputs("<svg>$1</svg>", svg), fclose(svg);
+fputs("$2", dat), fclose(dat);
+\`\`\`
+END
+    }
+    draws "one version" "1 2" && TAPER_GOLDEN=rewrite docs
+    draws "another version" "1 2" && docs
+    [ "$status" = 0 ]
+    draws "one version" "1 3" && complains "a.svg shows something else"
+}
