@@ -88,7 +88,7 @@ make_bad() { python3 "$TAPER_SOURCE_DIR/tests/make_images.py" "$1" bad; }
     [[ "$output" == *"classes      2: dark (24), light (24)"* ]]
     [[ "$output" == *"images       48 to train on, 16 to validate; 12 x 12 grey"* ]]
     [[ "$output" == *"epoch     train_loss  valid_loss  accuracy  time"* ]]
-    [[ "$output" == *"next:  taper predict $MODEL IMAGE..."* ]]
+    [[ "$output" == *"next         taper predict $MODEL IMAGE..."* ]]
 }
 
 @test "train --json: a line per epoch and one for the model" {
@@ -114,7 +114,7 @@ make_bad() { python3 "$TAPER_SOURCE_DIR/tests/make_images.py" "$1" bad; }
     taper train mine --epochs 1 >/dev/null
     first=$(sha256sum mine.safetensors)
     run taper train mine --epochs 1 --seed 7
-    [[ "$output" == *"saved mine-2.safetensors"* ]]
+    [[ "$output" == *"saved        mine-2.safetensors"* ]]
     [ "$first" = "$(sha256sum mine.safetensors)" ]
 }
 
@@ -127,10 +127,34 @@ make_bad() { python3 "$TAPER_SOURCE_DIR/tests/make_images.py" "$1" bad; }
     if grep -q '"finished":true' out; then skip "(the run was over before it could be stopped)"; fi
     tail -n 1 out | grep '"finished":false'
     [ -e part.safetensors ] && [ -e part.safetensors.checkpoint ]
-    run taper train mine --epochs 60 --bs 4 --json --resume part.safetensors.checkpoint
+    cp part.safetensors.checkpoint kept.checkpoint
+    run taper train mine --json --resume part.safetensors.checkpoint # its options are in there
     [ "$status" = 0 ]
     [ "$whole" = "\"weights_sha256\":\"$(field "['weights_sha256']")\"" ]
     [ ! -e part.safetensors.checkpoint ]
+
+    run taper train mine --resume kept.checkpoint --bs 4 --epochs 60 --threads 1 -o again.safetensors
+    [ "$status" = 0 ]
+    run taper train mine --resume kept.checkpoint --lr 0.5
+    [ "$status" = 1 ]
+    [ "$output" = "taper train: kept.checkpoint: it was made with --lr 0.002, not 0.5; leave that out" ]
+    run taper train mine --resume kept.checkpoint --limit 5
+    [ "$output" = "taper train: kept.checkpoint: it was made without --limit 5; leave that out" ]
+    run taper train mine --resume kept.checkpoint --no-shuffle
+    [ "$output" = "taper train: kept.checkpoint: it was made without --no-shuffle; leave that out" ]
+    run taper train mine --resume "$MODEL"
+    [ "$status" = 1 ]
+    [[ "$output" == *": not a checkpoint of a learner" ]]
+    run taper train mine --resume nowhere.checkpoint
+    [ "$output" = "taper train: cannot read nowhere.checkpoint: No such file or directory" ]
+    cp -r mine other
+    rm other/train/dark/1.png
+    run taper train other --resume kept.checkpoint
+    [ "$status" = 1 ]
+    [[ "$output" == *"kept.checkpoint: it was made with other images than other now holds" ]]
+    sed 's/taper.option.opt":"adam"/taper.option.opt":"evil"/' kept.checkpoint >evil.checkpoint
+    run taper train mine --resume evil.checkpoint
+    [ "$output" = "taper train: evil.checkpoint: its --opt is 'evil'" ]
 }
 
 @test "evaluate, predict and info need no option" {

@@ -130,7 +130,7 @@ static void saved_at_the_wrong_moment(void **state) {
     assert_int_equal(tp_fit(t.l, 1, 0.1), TP_ESTATE);
     tpt_expect_error(
         TP_ESTATE,
-        "fit: epoch 0, batch 0: after_batch of the callback \"early\": learner_save: while a fit "
+        "fit: epoch 0, batch 0: after_batch of the callback \"early\": learner_state: while a fit "
         "runs, only callbacks of an order above 50 can save, after_batch or after_epoch");
     end(&t);
 }
@@ -169,6 +169,29 @@ static void a_changed_rate_is_resumed(void **state) {
     tpt_ok(tp_learner_load(t.l, checkpoint()));
     tpt_ok(tp_fit(t.l, 2, 0.2)); /* asked for now */
     assert_true(tp_recorder_lr(t.l, -1) == 0.2);
+    end(&t);
+}
+
+/* As a dictionary, with a string of the caller's. */
+static void state_with_a_string(void **state) {
+    (void)state;
+    task t;
+    begin(&t, &(setup){.momentum = 0.9});
+    tpt_ok(tp_fit(t.l, 1, 0.1));
+    tp_dict *d = tp_learner_state(t.l);
+    assert_non_null(d);
+    tpt_ok(tp_dict_set_str(d, "mine.note", "after one"));
+    tpt_ok(tp_save_safetensors(d, checkpoint()));
+    tp_dict_free(d);
+    tpt_ok(tp_fit(t.l, 1, 0.1));
+    d = tp_load_safetensors(checkpoint());
+    assert_string_equal(tp_dict_get_str(d, "mine.note"), "after one");
+    tpt_ok(tp_learner_set_state(t.l, d));
+    tp_dict_free(d);
+    assert_int_equal(tp_recorder_batches(t.l), BATCHES);
+    assert_null(tp_learner_state(NULL));
+    assert_int_equal(tp_learner_set_state(t.l, NULL), TP_ENULL);
+    tp_error_clear();
     end(&t);
 }
 
@@ -284,6 +307,7 @@ int main(void) {
         TPT(saved_inside_a_fit),     TPT(saved_at_the_wrong_moment),
         TPT(more_or_fewer_epochs),   TPT(a_changed_rate_is_resumed),
         TPT(refused_checkpoints),    TPT(no_memory),
+        TPT(state_with_a_string),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

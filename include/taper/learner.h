@@ -115,10 +115,14 @@ TP_API TP_MUST_CHECK tp_status tp_recorder_set_state(tp_learner *l, const tp_dic
 /* A callback that prints fastai's table to stdout: header, then a line an epoch. */
 TP_API TP_BORROWED tp_callback *tp_table_callback(void);
 
-/* Model, optimizer, default generator, training loader and recorder in one file. Not while a fit
- * runs, but for after_batch and after_epoch of a callback whose order is above 50. A learner made
- * in the same way that reads it continues with the same bits: if the file's fit had not done all
- * of its epochs, the next tp_fit goes on with it, and counts them. A failure changes nothing. */
+/* A checkpoint: model, optimizer, default generator, training loader and recorder as named tensors,
+ * each under its prefix; strings of your own may be added before it is saved. Not while a fit runs,
+ * but for after_batch and after_epoch of a callback whose order is above 50. A learner made in the
+ * same way that takes it continues with the same bits: if the fit had not done all of its epochs,
+ * the next tp_fit goes on with it, and counts them. A failure changes nothing. */
+TP_API TP_OWNED tp_dict *tp_learner_state(const tp_learner *l);
+TP_API TP_MUST_CHECK tp_status tp_learner_set_state(tp_learner *l, const tp_dict *state);
+/* The same, to and from a safetensors file, written atomically. */
 TP_API TP_MUST_CHECK tp_status tp_learner_save(const tp_learner *l, const char *path);
 TP_API TP_MUST_CHECK tp_status tp_learner_load(tp_learner *l, const char *path);
 

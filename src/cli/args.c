@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- help ------------------------------------------------------------------------------------------ */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 static void help_line(const char *name, const char *text, const char *dflt, FILE *to) {
     const int indent = 24, width = cli_width();
@@ -37,7 +37,7 @@ void cli_help(const cli_command *c, const cli_option *options, FILE *to) {
     help_line("--help", "this text", "", to);
 }
 
-/* ---- complaints --------------------------------------------------------------------------------------- */
+/* ---- complaints ------------------------------------------------------------------------------ */
 
 int cli_usage(const cli_command *c, const char *fmt, ...) {
     cli_progress_clear();
@@ -99,9 +99,9 @@ static int unknown_option(const cli_command *c, const cli_option *options, const
     return cli_usage(c, "unknown option '%s'; 'taper %s' alone lists them", word, c->name);
 }
 
-/* ---- values ---------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
-static bool is_choice(const char *choices, const char *word) {
+bool cli_is_choice(const char *choices, const char *word) {
     const size_t n = strlen(word);
     for (const char *p = choices; n && p; p = strchr(p, '|')) {
         p += *p == '|';
@@ -129,9 +129,8 @@ static int set_number(const cli_command *c, const cli_option *o, const char *tex
 }
 
 static int set_option(const cli_command *c, const cli_option *o, const char *text) {
-    if (o->given) *o->given = true;
     if (o->type == CLI_INT || o->type == CLI_NUMBER) return set_number(c, o, text);
-    if (o->type == CLI_CHOICE && !is_choice(o->choices, text))
+    if (o->type == CLI_CHOICE && !cli_is_choice(o->choices, text))
         return cli_usage(c, "%s: '%s' is not one of %s", o->name, text, o->choices);
     if (!*text) return cli_usage(c, "%s: the value is empty", o->name);
     *(const char **)o->out = text;
@@ -139,24 +138,24 @@ static int set_option(const cli_command *c, const cli_option *o, const char *tex
 }
 
 /* The row that word names, with *value set to what stands behind '=' if anything does. */
-static const cli_option *find(const cli_option *options, const char *word, const char **value) {
+static cli_option *find(cli_option *options, const char *word, const char **value) {
     const char *equals = !strncmp(word, "--", 2) ? strchr(word, '=') : NULL;
     const size_t n = equals ? (size_t)(equals - word) : strlen(word);
     *value = equals ? equals + 1 : NULL;
-    for (const cli_option *o = options; o->name; o++)
+    for (cli_option *o = options; o->name; o++)
         if (strlen(o->name) == n && !strncmp(o->name, word, n)) return o;
     return NULL;
 }
 
 /* One option at argv[*i]; moves *i over its value. */
-static int take_option(const cli_command *c, const cli_option *options, int argc, char **argv,
-                       int *i) {
+static int take_option(const cli_command *c, cli_option *options, int argc, char **argv, int *i) {
     const char *value;
-    const cli_option *o = find(options, argv[*i], &value);
+    cli_option *o = find(options, argv[*i], &value);
     if (!o) return unknown_option(c, options, argv[*i]);
+    o->seen = true;
+    if (o->given) *o->given = true;
     if (o->type == CLI_FLAG) {
         if (value) return cli_usage(c, "%s takes no value", o->name);
-        if (o->given) *o->given = true;
         *(bool *)o->out = true;
         return CLI_OK;
     }
@@ -165,7 +164,7 @@ static int take_option(const cli_command *c, const cli_option *options, int argc
     return set_option(c, o, value);
 }
 
-int cli_parse(const cli_command *c, const cli_option *options, int argc, char **argv, int *status) {
+int cli_parse(const cli_command *c, cli_option *options, int argc, char **argv, int *status) {
     int n = 0;
     bool only_args = false;
     *status = CLI_OK;

@@ -135,7 +135,7 @@ int cmd_baseline(const cli_command *c, int argc, char **argv) {
     bool json = false;
     int64_t threads = 0, seed = 42, side = CLI_MAX_SIDE;
     tp_images_opts read = {.size = sizeof read};
-    const cli_option options[] = {
+    cli_option options[] = {
         CLI_ROW_CHOICE("--distance", &by, "D", "l1, the mean absolute difference, or rmse", "l1",
                        "l1|rmse", NULL),
         CLI_ROW_FLAG("--strict", &read.strict,

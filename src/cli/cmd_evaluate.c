@@ -99,7 +99,7 @@ static void say(const tp_model *m, const char *dir, const tp_images *im, const s
 int cmd_evaluate(const cli_command *c, int argc, char **argv) {
     bool json = false, strict = false;
     int64_t threads = 0, limit = 0, bs = 256;
-    const cli_option options[] = {
+    cli_option options[] = {
         CLI_ROW_INT("--bs", &bs, "images in a batch", "256", 1, 1e7),
         CLI_ROW_INT("--limit", &limit, "at most N images, evenly from the classes", "all", 1, 1e12),
         CLI_ROW_FLAG("--strict", &strict, "a file that cannot be read is an error, not skipped"),

@@ -32,6 +32,11 @@ static bool say_json(const tp_model *m, const char *arch, const char *sha, const
                               "weights_sha256", sha));
 }
 
+static int longer(int width, const char *text) {
+    const int n = (int)strlen(text);
+    return n > width ? n : width;
+}
+
 static void say(const tp_model *m, const char *arch, const char *sha, const tp_dict *state) {
     char text[1024] = "", number[32];
     size_t used = 0;
@@ -47,20 +52,28 @@ static void say(const tp_model *m, const char *arch, const char *sha, const tp_d
     cli_fact("images", "%d x %d %s, resized where they are not", w, h, ch == 1 ? "grey" : "colour");
     for (int64_t i = 0; i < tp_model_info_len(m); i++) {
         const char *key = tp_model_info_key(m, i);
-        printf("%-12s %s\n", key, tp_model_info(m, key));
+        cli_fact(key, "%s", tp_model_info(m, key));
     }
-    printf("%-12s %s\n\n", "weights", sha);
+    cli_fact("weights", "%s", sha);
+    putchar('\n');
+    int name = 0, shape = 0;
+    for (int64_t i = 0; i < tp_dict_len(state); i++) {
+        shape_text(tp_dict_at(state, i), text, sizeof text);
+        name = longer(name, tp_dict_name(state, i));
+        shape = longer(shape, text);
+    }
     for (int64_t i = 0; i < tp_dict_len(state); i++) {
         const tp_tensor *x = tp_dict_at(state, i);
         shape_text(x, text, sizeof text);
-        printf("  %-20s %-14s %s\n", tp_dict_name(state, i), text, tp_dtype_name(tp_dtype_of(x)));
+        printf("  %-*s  %-*s  %s\n", name, tp_dict_name(state, i), shape, text,
+               tp_dtype_name(tp_dtype_of(x)));
     }
     printf("  %s numbers\n", cli_count(tp_module_numel(tp_model_module(m)), number));
 }
 
 int cmd_info(const cli_command *c, int argc, char **argv) {
     bool json = false;
-    const cli_option options[] = {CLI_ROW_FLAG("--json", &json, "one line of JSON"), CLI_ROW_END};
+    cli_option options[] = {CLI_ROW_FLAG("--json", &json, "one line of JSON"), CLI_ROW_END};
     int status;
     if (cli_parse(c, options, argc, argv, &status) < 0) return status;
     char arch[1024], sha[65];

@@ -84,7 +84,7 @@ static void ask_from_stdin(asker *a) {
 
 int cmd_predict(const cli_command *c, int argc, char **argv) {
     asker a = {.c = c};
-    const cli_option options[] = {
+    cli_option options[] = {
         CLI_ROW_FLAG("--draw", &a.draw, "draw each image in the terminal"),
         CLI_ROW_FLAG("--json", &a.json, "a line of JSON per image"),
         CLI_ROW_END,

@@ -10,9 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DATA_KEY "taper.data_sha256"
+
 typedef struct job {
     const cli_command *c;
     const char *dir, *out, *resume;
+    const cli_option *options;
+    tp_dict *past; /* the checkpoint that --resume names; the options are its strings */
     cli_recipe r;
     bool json, strict, no_shuffle, given_lr, given_momentum, given_loss;
     int64_t threads, limit, side;
@@ -27,7 +31,7 @@ typedef struct job {
     bool unfinished;
 } job;
 
-/* ---- what is there and what is chosen --------------------------------------------------------------- */
+/* ---- what is there and what is chosen -------------------------------------------------------- */
 
 static bool read_images(job *j) {
     const tp_images_opts o = {.size = sizeof o,
@@ -95,7 +99,7 @@ static bool choose_output(job *j) {
     return true;
 }
 
-/* ---- saying so ------------------------------------------------------------------------------------------- */
+/* ---- saying so ------------------------------------------------------------------------------- */
 
 static void say_classes(const job *j) {
     char text[1600], number[32];
@@ -135,7 +139,9 @@ static void say_recipe(const job *j) {
     cli_fact("model", "%s: %s, %s numbers to learn", r->model, j->arch,
              cli_count(tp_module_numel(j->net), n));
     cli_fact("loss", "%s, because %s", r->loss,
-             j->given_loss ? "you asked for it" : "each image has one of several classes");
+             j->resume       ? "the checkpoint was made with it"
+             : j->given_loss ? "you asked for it"
+                             : "each image has one of several classes");
     cli_fact("optimizer", "%s, %s %g%s, batches of %lld; %s", r->opt,
              !strcmp(r->schedule, "one_cycle") ? "one cycle up to rate" : "constant rate", r->lr,
              r->shuffle ? ", shuffled" : ", in order", (long long)r->bs,
@@ -144,7 +150,7 @@ static void say_recipe(const job *j) {
                                        : "the plain method");
 }
 
-/* ---- making and running the learner -------------------------------------------------------------------------- */
+/* ---- making and running the learner ---------------------------------------------------------- */
 
 static bool zero_parameters(tp_module *net) {
     const tp_scope s = tp_scope_no_grad();
@@ -190,9 +196,39 @@ static tp_status print_json(tp_callback *cb, tp_learner *l) {
                   tp_recorder_value(l, e, 2), "seconds", tp_recorder_seconds(l, e));
     return cli_json(o) ? TP_OK : tp_error_code();
 }
-static tp_status save_checkpoint(tp_callback *cb, tp_learner *l) {
+/* The learner's state, the options, and which images they are for. */
+static tp_status save_checkpoint(const job *j, tp_learner *l) {
+    tp_dict *d = tp_learner_state(l);
+    tp_status r = d ? cli_keep_options(j->options, d) : tp_error_code();
+    if (!r) r = tp_dict_set_str(d, DATA_KEY, tp_images_sha256(j->images));
+    if (!r) r = tp_save_safetensors(d, j->checkpoint);
+    tp_dict_free(d);
+    return r;
+}
+static tp_status after_epoch(tp_callback *cb, tp_learner *l) {
     const job *j = cb->self;
-    return tp_recorder_epochs(l) < j->r.epochs ? tp_learner_save(l, j->checkpoint) : TP_OK;
+    return tp_recorder_epochs(l) < j->r.epochs ? save_checkpoint(j, l) : TP_OK;
+}
+/* Before anything is read: the options of the checkpoint are those of this run. */
+static bool look_back(job *j, cli_option *options) {
+    if (!j->resume) return true;
+    j->past = tp_load_safetensors(j->resume);
+    if (!j->past) return false;
+    if (!cli_take_options(options, j->past)) return true;
+    tp_error_prefix("%s", j->resume);
+    return false;
+}
+static bool go_back(job *j) {
+    if (!j->past) return true;
+    const char *sha = tp_dict_get_str(j->past, DATA_KEY);
+    const tp_status r = sha && strcmp(sha, tp_images_sha256(j->images))
+                            ? tp_error_set(TP_EVALUE,
+                                           "it was made with other images than %s now "
+                                           "holds",
+                                           j->dir)
+                            : tp_learner_set_state(j->learner, j->past);
+    if (r) tp_error_prefix("%s", j->resume);
+    return !r;
 }
 
 static bool train(job *j) {
@@ -202,8 +238,8 @@ static bool train(job *j) {
                         .name = "checkpoint",
                         .order = 70,
                         .self = j,
-                        .after_epoch = save_checkpoint};
-    tp_callback *callbacks[4] = {j->json ? &json : tp_table_callback(), &keep},
+                        .after_epoch = after_epoch};
+    tp_callback *callbacks[4] = {j->json ? &json : cli_table_callback(j->r.metric), &keep},
                 *bar = cli_progress_callback();
     int n = 2;
     if (bar) callbacks[n++] = bar;
@@ -219,7 +255,7 @@ static bool train(job *j) {
                                   .callbacks = callbacks,
                                   .ncallbacks = n};
     j->learner = tp_learner_new(&opts);
-    if (!j->learner || (j->resume && tp_learner_load(j->learner, j->resume))) return false;
+    if (!j->learner || !go_back(j)) return false;
     cli_stop_watch(j->learner);
     const tp_status r = !strcmp(j->r.schedule, "one_cycle")
                             ? tp_fit_one_cycle(j->learner, j->r.epochs, j->r.lr)
@@ -227,11 +263,11 @@ static bool train(job *j) {
     cli_stop_watch(NULL);
     cli_progress_clear();
     j->unfinished = tp_learner_stopped(j->learner);
-    if (!r && j->unfinished && tp_learner_save(j->learner, j->checkpoint)) return false;
+    if (!r && j->unfinished && save_checkpoint(j, j->learner)) return false;
     return r == TP_OK;
 }
 
-/* ---- the model file ---------------------------------------------------------------------------------------------- */
+/* ---- the model file -------------------------------------------------------------------------- */
 
 static bool set_info(tp_model *m, const char *key, const char *fmt, ...) TP_PRINTF(3, 4);
 static bool set_info(tp_model *m, const char *key, const char *fmt, ...) {
@@ -282,14 +318,15 @@ static bool save_model(job *j) {
 
 static void say_saved(const job *j) {
     const int64_t done = tp_recorder_epochs(j->learner);
+    putchar('\n');
     if (j->unfinished) {
-        printf("\nstopped after %lld of %lld epochs; the model so far is %s\n", (long long)done,
-               (long long)j->r.epochs, j->out_path);
-        printf("go on with the same options and: --resume %s\n", j->checkpoint);
+        cli_fact("stopped", "after %lld of %lld epochs; the model so far is %s", (long long)done,
+                 (long long)j->r.epochs, j->out_path);
+        printf("next         taper train %s --resume %s\n", j->dir, j->checkpoint);
         return;
     }
-    printf("\nsaved %s (weights sha256 %.16s...)\n", j->out_path, j->sha);
-    printf("next:  taper predict %s IMAGE...\n", j->out_path);
+    cli_fact("saved", "%s (weights sha256 %.16s...)", j->out_path, j->sha);
+    printf("next         taper predict %s IMAGE...\n", j->out_path);
 }
 static bool finish(job *j) {
     if (!save_model(j)) return false;
@@ -301,6 +338,7 @@ static bool finish(job *j) {
 }
 
 static void release(job *j) {
+    tp_dict_free(j->past);
     tp_learner_free(j->learner);
     tp_loader_free(j->train);
     tp_loader_free(j->valid);
@@ -328,7 +366,7 @@ int cmd_train(const cli_command *c, int argc, char **argv) {
         .r = {.model = "mlp:512", .init = "torch", .epochs = 8, .bs = 64, .seed = 42, .wd = -1},
         .valid_pct = 0.2,
         .side = CLI_MAX_SIDE};
-    const cli_option options[] = {
+    cli_option options[] = {
         CLI_ROW_TEXT("--model", &j.r.model, "M",
                      "linear, simple_net (mlp:30) or mlp:SIZES, hidden layers with ReLU",
                      "mlp:512"),
@@ -365,7 +403,7 @@ int cmd_train(const cli_command *c, int argc, char **argv) {
         CLI_ROW_INT("--threads", &j.threads, "processors to use; results do not depend on it",
                     "all", 1, 1024),
         CLI_ROW_TEXT("--resume", &j.resume, "FILE",
-                     "go on from a checkpoint, with the options it was made with", ""),
+                     "go on from a checkpoint, which holds the options of its run", ""),
         CLI_ROW_TEXT("-o", &j.out, "FILE", "where the model goes", "DIR's name.safetensors"),
         CLI_ROW_FLAG("--json", &j.json, "a line of JSON per epoch, and one for the model"),
         CLI_ROW_END,
@@ -373,12 +411,14 @@ int cmd_train(const cli_command *c, int argc, char **argv) {
     int status;
     if (cli_parse(c, options, argc, argv, &status) < 0) return status;
     j.dir = argv[0];
+    j.options = options;
+    if (!look_back(&j, options)) return release(&j), cli_failed(c);
     j.r.shuffle = !j.no_shuffle;
-    if (cli_threads(c, j.threads)) return CLI_FAILED;
+    if (cli_threads(c, j.threads)) return release(&j), CLI_FAILED;
     char probe[512];
     if (!cli_architecture(j.r.model, 1, 1, probe, sizeof probe)) {
         cli_failed(c);
-        return CLI_USAGE;
+        return release(&j), CLI_USAGE;
     }
     status = prepare(&j) && train(&j) && finish(&j) ? CLI_OK : cli_failed(c);
     release(&j);

@@ -96,3 +96,33 @@ tp_callback *cli_progress_callback(void) {
                              .after_fit = epoch_done};
     return isatty(STDERR_FILENO) ? &cb : NULL;
 }
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static tp_status narrow_header(tp_callback *cb, tp_learner *l) {
+    (void)l;
+    printf("epoch  train   valid   %-8.8s  time\n", (const char *)cb->self);
+    fflush(stdout);
+    return TP_OK;
+}
+static tp_status narrow_row(tp_callback *cb, tp_learner *l) {
+    (void)cb;
+    const long long e = (long long)tp_recorder_epochs(l) - 1,
+                    seconds = (long long)tp_recorder_seconds(l, e);
+    printf("%-5lld  %-6.4f  %-6.4f  %-8.6f  %02lld:%02lld\n", e, tp_recorder_value(l, e, 0),
+           tp_recorder_value(l, e, 1), tp_recorder_value(l, e, 2), seconds / 60, seconds % 60);
+    fflush(stdout);
+    return TP_OK;
+}
+
+tp_callback *cli_table_callback(const char *metric) {
+    static tp_callback narrow = {.size = sizeof narrow,
+                                 .name = "table",
+                                 .order = 60,
+                                 .before_fit = narrow_header,
+                                 .after_epoch = narrow_row};
+    const char *widest = "epoch     train_loss  valid_loss  batch_accuracy  00:00";
+    if (cli_width() > (int)strlen(widest)) return tp_table_callback();
+    narrow.self = (void *)metric;
+    return &narrow;
+}

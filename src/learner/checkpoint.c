@@ -115,25 +115,32 @@ static tp_status scatter(tp_learner *l, const tp_dict *d) {
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
-static tp_status save(const tp_learner *l, const char *path) {
+static tp_dict *state(const tp_learner *l) {
     tp_dict *d = tp_dict_new();
-    if (!d) return TP_ENOMEM;
-    tp_status r = gather(l, d);
-    if (!r) r = tp_save_safetensors(d, path);
+    if (d && !gather(l, d)) return d;
     tp_dict_free(d);
-    return r;
+    return NULL;
+}
+
+tp_dict *tp_learner_state(const tp_learner *l) {
+    if (!l) return tp__error_null("learner_state"), NULL;
+    if (l->running && !l->steady) {
+        tp_error_set(TP_ESTATE, "learner_state: while a fit runs, only callbacks of an order above "
+                                "50 can save, after_batch or after_epoch");
+        return NULL;
+    }
+    const tp_scope scope = tp_scope_no_grad();
+    if (!scope.depth) return NULL;
+    tp_dict *d = state(l);
+    tp_scope_end(scope);
+    return d;
 }
 
 tp_status tp_learner_save(const tp_learner *l, const char *path) {
     if (!l || !path) return tp__error_null("learner_save");
-    if (l->running && !l->steady)
-        return tp_error_set(
-            TP_ESTATE, "learner_save: while a fit runs, only callbacks of an order above 50 can "
-                       "save, after_batch or after_epoch");
-    const tp_scope scope = tp_scope_no_grad();
-    if (!scope.depth) return TP_ENOMEM;
-    const tp_status r = save(l, path);
-    tp_scope_end(scope);
+    tp_dict *d = tp_learner_state(l);
+    const tp_status r = d ? tp_save_safetensors(d, path) : tp_error_code();
+    tp_dict_free(d);
     return r;
 }
 
@@ -152,8 +159,8 @@ static tp_dict *copy_of(const tp_dict *d) {
 
 /* The learner's present state, for going back to it. */
 static tp_dict *snapshot(const tp_learner *l) {
-    tp_dict *d = tp_dict_new();
-    tp_dict *copy = d && !gather(l, d) ? copy_of(d) : NULL;
+    tp_dict *d = state(l);
+    tp_dict *copy = d ? copy_of(d) : NULL;
     tp_dict_free(d);
     return copy;
 }
@@ -183,15 +190,21 @@ static tp_status load(tp_learner *l, const tp_dict *d) {
     return r;
 }
 
+tp_status tp_learner_set_state(tp_learner *l, const tp_dict *d) {
+    if (!l || !d) return tp__error_null("learner_set_state");
+    if (l->running) return tp_error_set(TP_ESTATE, "learner_set_state: a fit is running");
+    const tp_scope scope = tp_scope_no_grad();
+    const tp_status r = scope.depth ? load(l, d) : TP_ENOMEM;
+    if (scope.depth) tp_scope_end(scope);
+    return r;
+}
+
 tp_status tp_learner_load(tp_learner *l, const char *path) {
     if (!l || !path) return tp__error_null("learner_load");
     if (l->running) return tp_error_set(TP_ESTATE, "learner_load: a fit is running");
     tp_dict *d = tp_load_safetensors(path);
-    if (!d) return tp_error_code();
-    const tp_scope scope = tp_scope_no_grad();
-    tp_status r = scope.depth ? load(l, d) : TP_ENOMEM;
-    if (scope.depth) tp_scope_end(scope);
+    const tp_status r = d ? tp_learner_set_state(l, d) : tp_error_code();
+    if (d && r) tp_error_prefix("%s", path);
     tp_dict_free(d);
-    if (r) tp_error_prefix("%s", path);
     return r;
 }
