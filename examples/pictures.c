@@ -1,6 +1,6 @@
-/* examples/pictures.c -- takes pictures out of a data set of any layout, as PNG files to look at or to
- * show to a model: `pictures DIR OUT N` writes N of its test images as OUT/CLASS-NUMBER.png. To the
- * library a data set is two tensors, images [N, C, H, W] of bytes and labels [N]. */
+/* examples/pictures.c -- takes pictures out of a data set of any layout, as PNG files to look at or
+ * to show to a model: `pictures DIR OUT N` writes N of its test images as OUT/CLASS-NUMBER.png. To
+ * the library a data set is two tensors, images [N, C, H, W] of bytes and labels [N]. */
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* fuzz_spec.c -- any text as an architecture: what is accepted has the size that was announced, can be
- * written as text again, and that text makes the same. */
+/* fuzz_spec.c -- any text as an architecture: what is accepted has the size that was announced, can
+ * be written as text again, and that text makes the same. */
 #include "nn/nn.h"
 #include <assert.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* tests/replay.c -- runs a fuzz target without a fuzzer, so that every test run tries hostile files:
- * each file of the corpus as it is, cut short, and with bytes changed at random (always the same). */
+/* tests/replay.c -- runs a fuzz target without a fuzzer, so that every test run tries hostile
+ * files: each file of the corpus as it is, cut short, and with bytes changed at random (always the
+ * same). */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
 #include <stdint.h>

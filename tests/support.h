@@ -1,8 +1,8 @@
 /* tests/support.h -- what every cmocka test shares: data files, skips by name, leak checks, and
  * comparisons of floats that say where and by how much they differ.
  *
- * List tests as TPT(function): it has tpt_begin as setup and tpt_end as teardown, which fails the test
- * if an error is still pending or anything that the test made is alive. */
+ * List tests as TPT(function): it has tpt_begin as setup and tpt_end as teardown, which fails the
+ * test if an error is still pending or anything that the test made is alive. */
 #ifndef TAPER_TESTS_SUPPORT_H
 #define TAPER_TESTS_SUPPORT_H
 #include <setjmp.h>
@@ -33,9 +33,9 @@ const char *tpt_tmpdir(void);
 /* Unpack a .tgz, a data file as of tpt_data, into tpt_tmpdir(), which is returned. */
 const char *tpt_unpack(const char *archive);
 /* The output of `python3 SCRIPT`, a file of the source tree, run by a Python that can import
- * `module` ("torch"); close it with tpt_python_end, which fails the test if the script failed. Where
- * there is no such Python ($TAPER_PYTHON, python3, /usr/bin/python3) the test is skipped as by
- * tpt_skip. */
+ * `module` ("torch"); close it with tpt_python_end, which fails the test if the script failed.
+ * Where there is no such Python ($TAPER_PYTHON, python3, /usr/bin/python3) the test is skipped as
+ * by tpt_skip. */
 FILE *tpt_python(const char *module, const char *script);
 /* The same with arguments, as the shell takes them. */
 FILE *tpt_python_with(const char *module, const char *script, const char *args);

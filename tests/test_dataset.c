@@ -415,7 +415,7 @@ static void no_memory(void **state) {
     tpt_ok(tp_set_num_threads(0));
 }
 
-/* ---- one file, one folder ---------------------------------------------------------------------- */
+/* ---- one file, one folder -------------------------------------------------------------------- */
 
 static void opened_images(void **state) {
     (void)state;

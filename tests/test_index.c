@@ -1,4 +1,5 @@
-/* test_index.c -- choosing, writing, ordering and counting elements: what torch gives, and refusals. */
+/* test_index.c -- choosing, writing, ordering and counting elements: what torch gives, and
+ * refusals. */
 #include "taper.h" /* before support.h, which wants the plain functions */
 
 #include "support.h"

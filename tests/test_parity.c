@@ -112,8 +112,8 @@ static void within(const char *what, double is, double allowed) {
     if (!(is <= allowed)) fail_msg("%s differ by %g, allowed is %g", what, is, allowed);
 }
 
-/* How far torch is from itself, and at least one unit in the last place of the largest loss: on some
- * processors its halves happen to round to the same numbers. */
+/* How far torch is from itself, and at least one unit in the last place of the largest loss: on
+ * some processors its halves happen to round to the same numbers. */
 static double own_gap(const double *torch, const double *halves, int n) {
     double largest = 0;
     for (int i = 0; i < n; i++) largest = fmax(largest, fabs(torch[i]));

@@ -1,4 +1,4 @@
-/* test_preds.c -- asking one sample, one batch, a trained learner, its recorder; and exporting it. */
+/* test_preds.c -- asking one sample, one batch, a trained learner, its recorder; exporting it. */
 #include "task.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* tests/test_scope.c -- scopes: what they release and when, what escapes, and what a stale one does. */
+/* tests/test_scope.c -- scopes: what they release and when, what escapes, and what a stale one
+ * does. */
 #include "autograd/autograd.h"
 #include "support.h"
 #include "taper/ops.h"

@@ -1,4 +1,4 @@
-/* test_spec.c -- architectures as text: what is written, what is read, what is refused and where. */
+/* test_spec.c -- architectures as text: what is written, read, and refused, and where. */
 #include "support.h"
 
 #include <stdlib.h>

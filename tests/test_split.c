@@ -1,4 +1,4 @@
-/* test_split.c -- which items are for validation, and which stay where there may only be so many. */
+/* test_split.c -- which items are for validation, and which stay under a limit. */
 #include "support.h"
 
 #include "data/data.h"

@@ -75,11 +75,11 @@ TP_API TP_MUST_CHECK tp_status tp_gradcheck(tp_gradcheck_fn f, tp_tensor *const 
 
 /* ---- looking at the tape --------------------------------------------------------------------- */
 
-/* Write what leads to t as a Graphviz drawing: `dot -Tsvg tape.dot -o tape.svg` draws it. EIO, EGRAD
- * where nothing was recorded. */
+/* Write what leads to t as a Graphviz drawing: `dot -Tsvg tape.dot -o tape.svg` draws it. EIO,
+ * EGRAD where nothing was recorded. */
 TP_API TP_MUST_CHECK tp_status tp_graph_dot(tp_tensor *t, const char *path);
-/* While on (per thread), an op, or its step of a backward, that makes a NaN or an infinity of finite
- * numbers fails, EVALUE, and the message names it and its line. Slow; for finding the place. */
+/* While on (per thread), an op, or its step of a backward, that makes a NaN or an infinity of
+ * finite numbers fails, EVALUE, and the message names it and its line. Slow: for finding that. */
 TP_API void tp_set_detect_anomaly(bool on);
 
 #ifdef __cplusplus

@@ -45,8 +45,8 @@ TP_API TP_MUST_CHECK tp_status tp_zip_dataset(tp_tensor *x, tp_tensor *y, tp_dat
 
 /* ---- folders, image files -------------------------------------------------------------------- */
 
-/* "DIR/NAME" of everything in a folder, sorted as strings of bytes: path.ls().sorted(). A negative i
- * counts from the end. EIO, EINDEX. */
+/* "DIR/NAME" of everything in a folder, sorted as strings of bytes: path.ls().sorted(). A negative
+ * i counts from the end. EIO, EINDEX. */
 typedef struct tp_paths tp_paths;
 TP_API TP_OWNED tp_paths *tp_ls(const char *dir);
 TP_API void tp_paths_free(TP_TAKES tp_paths *p);
@@ -135,7 +135,7 @@ TP_API void tp_loader_free(TP_TAKES tp_loader *dl);
 /* 1: *b is the next batch; 0: the pass is over, the next call begins another; < 0: a tp_status,
  * whose message names the first bad sample of that batch; the next call goes on behind it. */
 TP_API TP_MUST_CHECK int tp_loader_next(tp_loader *dl, tp_batch *b);
-/* The first batch of a new pass, which ends with it: first(dl). Returns what tp_loader_next does. */
+/* first(dl): the first batch of a new pass, which ends with it. Returns as tp_loader_next does. */
 TP_API TP_MUST_CHECK int tp_loader_first(tp_loader *dl, tp_batch *b);
 TP_API void tp_loader_restart(tp_loader *dl);          /* drop the rest of this pass */
 TP_API int64_t tp_loader_len(const tp_loader *dl);     /* batches in a pass */

@@ -86,8 +86,9 @@ TP_API bool tp_learner_stopped(const tp_learner *l); /* did the last fit end bef
  * nmetrics. No callback is called. */
 TP_API TP_MUST_CHECK tp_status tp_learner_validate(tp_learner *l, tp_loader *dl, double *values,
                                                    int n);
-/* What the model gives, in eval mode and unrecorded: for all of `dl` (NULL: the validation loader), in
- * its order, beside the targets; for one sample x, as its dataset gives it, without a batch axis. */
+/* What the model gives, in eval mode and unrecorded: for all of `dl` (NULL: the validation loader),
+ * in its order, beside the targets; for one sample x, as its dataset gives it, without a batch
+ * axis. */
 TP_API TP_MUST_CHECK tp_status tp_learner_get_preds(tp_learner *l, tp_loader *dl,
                                                     TP_SCOPED tp_tensor **preds,
                                                     TP_SCOPED tp_tensor **targets);
@@ -102,7 +103,7 @@ TP_API TP_BORROWED tp_module *tp_learner_model(const tp_learner *l);
 TP_API int64_t tp_recorder_epochs(const tp_learner *l);
 TP_API double tp_recorder_value(const tp_learner *l, int64_t epoch,
                                 int column); /* 0 train, 1 valid, 2.. metrics */
-/* recorder.values as float64 [epochs, 2 + nmetrics]; tp_select(values, 1, 2) is a metric's column. */
+/* recorder.values as float64 [epochs, 2 + nmetrics]; tp_select(v, 1, 2) is a metric's column. */
 TP_API TP_SCOPED tp_tensor *tp_recorder_values(const tp_learner *l);
 TP_API double tp_recorder_seconds(const tp_learner *l, int64_t epoch);
 /* Per training batch: smoothed loss, raw loss, learning rate. */
@@ -144,7 +145,7 @@ TP_API TP_OWNED tp_model *tp_model_new(const tp_model_opts *opts);
 TP_API TP_OWNED tp_model *tp_model_load(const char *path);
 TP_API TP_MUST_CHECK tp_status tp_model_save(const tp_model *m, const char *path);
 TP_API void tp_model_free(TP_TAKES tp_model *m);
-/* learn.export(): a model of l's module in a file; `module` need not be set. Classifiers of images. */
+/* learn.export(): a classifier of images in a file, with l's module; `module` need not be set. */
 TP_API TP_MUST_CHECK tp_status tp_learner_export(const tp_learner *l, const char *path,
                                                  const tp_model_opts *opts);
 TP_API TP_BORROWED tp_module *tp_model_module(const tp_model *m);

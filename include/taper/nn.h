@@ -77,8 +77,8 @@ TP_API TP_OWNED tp_dict *tp_state_dict(const tp_module *m);
 TP_API TP_MUST_CHECK tp_status tp_load_state_dict(tp_module *m, const tp_dict *state);
 /* torch's print(m), as snprintf. */
 TP_API int64_t tp_module_repr(const tp_module *m, char *buf, size_t size);
-/* "linear(784,30) relu linear(30,1)", as snprintf; -1 if a part has no spec. And back: a text of one
- * layer is that layer, several are a sequential; "linear(5,3,nobias,float64)" and
+/* "linear(784,30) relu linear(30,1)", as snprintf; -1 if a part has no spec. And back: a text of
+ * one layer is that layer, several are a sequential; "linear(5,3,nobias,float64)" and
  * "sequential(relu relu)" are layers too. Parameters are drawn from rng. EVALUE names the place. */
 TP_API int64_t tp_module_spec(const tp_module *m, char *buf, size_t size);
 TP_API TP_OWNED tp_module *tp_module_parse(const char *text, tp_rng *rng);

@@ -52,8 +52,8 @@ TP_API TP_SCOPED tp_tensor *tp_where(tp_tensor *cond, tp_tensor *a, tp_tensor *b
 TP_API TP_SCOPED tp_tensor *tp_masked_fill(tp_tensor *x, tp_tensor *mask, double value);
 /* The elements where mask (which broadcasts with x) is true: 1-d, a copy. */
 TP_API TP_SCOPED tp_tensor *tp_masked_select(tp_tensor *x, tp_tensor *mask);
-/* x[index], a copy. index bool: the elements, or rows, where it is true; its shape is how x's begins.
- * index int64, any shape: rows of x. x[S, ...] index[I...] -> [I..., ...]. EINDEX. */
+/* x[index], a copy. index bool: the elements, or rows, where it is true; its shape is how x's
+ * begins. index int64, any shape: rows of x. x[S, ...] index[I...] -> [I..., ...]. EINDEX. */
 TP_API TP_SCOPED tp_tensor *tp_index(tp_tensor *x, tp_tensor *index);
 /* x[:, index, :] along dim. x[..., S, ...] index[I] int64 -> [..., I, ...]. EINDEX. */
 TP_API TP_SCOPED tp_tensor *tp_index_select(tp_tensor *x, int dim, tp_tensor *index);
@@ -106,8 +106,8 @@ TP_API TP_SCOPED tp_tensor *tp_all_dim(tp_tensor *x, int dim, int flags);
 
 /* ---- order and counting ---------------------------------------------------------------------- */
 
-/* Along dim; NaN is the largest, equals keep their order. Where each came from (int64) goes to *index
- * unless index is NULL. topk: the k largest, in order. */
+/* Along dim; NaN is the largest, equals keep their order. Where each came from (int64) goes to
+ * *index unless index is NULL. topk: the k largest, in order. */
 TP_API TP_SCOPED tp_tensor *tp_sort(tp_tensor *x, int dim, int flags, tp_tensor **index);
 TP_API TP_SCOPED tp_tensor *tp_topk(tp_tensor *x, int64_t k, int dim, tp_tensor **index);
 TP_API TP_SCOPED tp_tensor *tp_argsort(tp_tensor *x, int dim, int flags);

@@ -40,8 +40,8 @@ TP_API TP_OWNED tp_optim *tp_sgd_params(tp_tensor *const *param, int64_t n,
                                         const tp_sgd_opts *opts);
 TP_API TP_OWNED tp_optim *tp_adam_params(tp_tensor *const *param, int64_t n,
                                          const tp_adam_opts *opts);
-/* A further group, with its learning rate `lr_mult` times the optimizer's (0 freezes it). Group 0 is
- * the first. Returns its number, or -1. */
+/* A further group, with its learning rate `lr_mult` times the optimizer's (0 freezes it). Group 0
+ * is the first. Returns its number, or -1. */
 TP_API int tp_optim_add_group(tp_optim *opt, tp_tensor *const *param, int64_t n, double lr_mult);
 TP_API void tp_optim_free(TP_TAKES tp_optim *opt);
 

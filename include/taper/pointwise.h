@@ -37,10 +37,10 @@ TP_API TP_SCOPED tp_tensor *tp_square(tp_tensor *x);                    /* x^2 *
 TP_API TP_SCOPED tp_tensor *tp_floor(tp_tensor *x);                     /* largest integer <= x */
 TP_API TP_SCOPED tp_tensor *tp_ceil(tp_tensor *x);                      /* smallest integer >= x */
 TP_API TP_SCOPED tp_tensor *tp_trunc(tp_tensor *x);                     /* integer part of x */
-TP_API TP_SCOPED tp_tensor *tp_round(tp_tensor *x);                     /* nearest integer, halves to even */
+TP_API TP_SCOPED tp_tensor *tp_round(tp_tensor *x);            /* nearest integer, halves to even */
 TP_API TP_SCOPED tp_tensor *tp_isnan(tp_tensor *x);                     /* x is NaN */
 TP_API TP_SCOPED tp_tensor *tp_isinf(tp_tensor *x);                     /* x is infinite */
-TP_API TP_SCOPED tp_tensor *tp_isfinite(tp_tensor *x);                  /* x is neither NaN nor infinite */
+TP_API TP_SCOPED tp_tensor *tp_isfinite(tp_tensor *x);           /* x is neither NaN nor infinite */
 TP_API TP_SCOPED tp_tensor *tp_logical_not(tp_tensor *x);               /* x is zero */
 TP_API TP_SCOPED tp_tensor *tp_add(tp_tensor *a, tp_tensor *b);         /* a + b */
 TP_API TP_SCOPED tp_tensor *tp_sub(tp_tensor *a, tp_tensor *b);         /* a - b */
@@ -63,9 +63,10 @@ TP_API TP_SCOPED tp_tensor *tp_logical_xor(tp_tensor *a, tp_tensor *b); /* one o
 TP_API TP_SCOPED tp_tensor *tp_bitwise_and(tp_tensor *a, tp_tensor *b); /* a & b */
 TP_API TP_SCOPED tp_tensor *tp_bitwise_or(tp_tensor *a, tp_tensor *b);  /* a | b */
 TP_API TP_SCOPED tp_tensor *tp_bitwise_xor(tp_tensor *a, tp_tensor *b); /* a ^ b */
-TP_API TP_SCOPED tp_tensor *tp_clamp(tp_tensor *x, double p, double q); /* min(max(x, p), q); a NaN bound is none */
+/* min(max(x, p), q); a NaN bound is none */
+TP_API TP_SCOPED tp_tensor *tp_clamp(tp_tensor *x, double p, double q);
 TP_API TP_SCOPED tp_tensor *tp_leaky_relu(tp_tensor *x, double p);      /* x > 0 ? x : p * x */
-TP_API TP_SCOPED tp_tensor *tp_elu(tp_tensor *x, double p);             /* x > 0 ? x : p * (e^x - 1) */
+TP_API TP_SCOPED tp_tensor *tp_elu(tp_tensor *x, double p);          /* x > 0 ? x : p * (e^x - 1) */
 
 /* A number or a tensor as an operand. */
 #ifdef __cplusplus
@@ -73,7 +74,9 @@ TP_API TP_SCOPED tp_tensor *tp_elu(tp_tensor *x, double p);             /* x > 0
 inline tp_tensor *tp__operand(tp_tensor *x) { return x; }
 inline tp_tensor *tp__operand(double x) { return tp_num(x); }
 inline tp_tensor *tp__operand(float x) { return tp_num(static_cast<double>(x)); }
-template <typename I> inline tp_tensor *tp__operand(I x) { return tp_num_int(static_cast<int64_t>(x)); }
+template <typename I> inline tp_tensor *tp__operand(I x) {
+    return tp_num_int(static_cast<int64_t>(x));
+}
 #define TP__NUM(x) tp__operand(x)
 #else
 static inline tp_tensor *tp__operand(void *x) { return (tp_tensor *)x; }

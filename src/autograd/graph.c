@@ -1,7 +1,7 @@
 /* graph.c -- looking at the tape: as a Graphviz drawing, and for the op that made the first NaN.
  *
- * The drawing has a box per recorded op, named as torch names it, with shape and source line, and an
- * ellipse per leaf; arrows go the way the values went. */
+ * The drawing has a box per recorded op, named as torch names it, with shape and source line, and
+ * an ellipse per leaf; arrows go the way the values went. */
 #include "autograd/graph.h"
 #include <inttypes.h>
 #include <math.h>
@@ -68,7 +68,7 @@ tp_status tp_graph_dot(tp_tensor *t, const char *path) {
     return tp__os_write_file(path, write_graph, t) ? tp_error_prefix("graph_dot") : TP_OK;
 }
 
-/* ---- the first NaN ----------------------------------------------------------------------------- */
+/* ---- the first NaN --------------------------------------------------------------------------- */
 
 void tp_set_detect_anomaly(bool on) {
     tp__tracing = on;

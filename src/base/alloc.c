@@ -1,7 +1,7 @@
 /* alloc.c -- blocks aligned to 64 bytes, from caches, and the counters behind tp_memory_now().
  *
- * Sizes are rounded to classes: multiples of 64 up to 512, then four to a doubling. Small blocks are
- * kept in lists of the thread that frees them, without a lock; large ones, and what overflows a
+ * Sizes are rounded to classes: multiples of 64 up to 512, then four to a doubling. Small blocks
+ * are kept in lists of the thread that frees them, without a lock; large ones, and what overflows a
  * thread's lists, in lists shared under one mutex. A steady training loop therefore calls the
  * system's malloc never.
  * TAPER_ALLOC=plain and AddressSanitizer builds bypass the caches, so that memory checkers see

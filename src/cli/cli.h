@@ -52,9 +52,9 @@ typedef struct cli_command {
     int (*run)(const struct cli_command *c, int argc, char **argv);
 } cli_command;
 
-/* Parse argv by the table (rows end with name NULL); the positional arguments stay in argv[0..n) and n
- * is returned. -1: done already (--help, or no argument at all where some are needed), exit with
- * *status, which is CLI_OK or, after one line on stderr, CLI_USAGE. */
+/* Parse argv by the table (rows end with name NULL); the positional arguments stay in argv[0..n)
+ * and n is returned. -1: done already (--help, or no argument at all where some are needed), exit
+ * with *status, which is CLI_OK or, after one line on stderr, CLI_USAGE. */
 int cli_parse(const cli_command *c, cli_option *options, int argc, char **argv, int *status);
 bool cli_is_choice(const char *choices, const char *word); /* is word one of "a|b|c"? */
 void cli_help(const cli_command *c, const cli_option *options, FILE *to);

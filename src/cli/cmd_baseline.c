@@ -1,5 +1,5 @@
-/* cmd_baseline.c -- the chapter's pixel similarity, for any number of classes: an image is what the mean
- * image nearest to it is. No learning; what a model has to beat. */
+/* cmd_baseline.c -- the chapter's pixel similarity, for any number of classes: an image is what the
+ * mean image nearest to it is. No learning; what a model has to beat. */
 #include "cli/cli.h"
 #include <string.h>
 
@@ -15,7 +15,8 @@ static tp_tensor *as_float(tp_tensor *x) {
     return tp_div(tp_to(x, TP_FLOAT32), tp_num_int(255));
 }
 
-/* Add the images of each class among x[M, P] y[M] to sum[classes, P]: a product with the classes' marks. */
+/* Add the images of each class among x[M, P] y[M] to sum[classes, P]: a product with the classes'
+ * marks. */
 static bool add_by_class(tp_tensor *sum, tp_tensor *x, tp_tensor *y) {
     const tp_scope s = tp_scope_begin();
     tp_tensor *classes = tp_arange(0, (double)tp_size(sum, 0), 1, TP_INT64);

@@ -1,5 +1,5 @@
-/* cmd_evaluate.c -- loss and accuracy of a saved model on a folder of images. The classes, their order,
- * the size and the loss are the model's; the folder only has to hold the same classes. */
+/* cmd_evaluate.c -- loss and accuracy of a saved model on a folder of images. The classes, their
+ * order, the size and the loss are the model's; the folder only has to hold the same classes. */
 #include "cli/cli.h"
 #include <string.h>
 

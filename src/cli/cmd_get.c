@@ -1,5 +1,5 @@
-/* cmd_get.c -- taper get: hands over to taper-get, a program of its own, so that the trainer links neither
- * curl nor archive. It is looked for beside this program first, then on the PATH. */
+/* cmd_get.c -- taper get: hands over to taper-get, a program of its own, so that the trainer links
+ * neither curl nor archive. It is looked for beside this program first, then on the PATH. */
 #define _POSIX_C_SOURCE 200809L
 #include "cli/cli.h"
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* cmd_predict.c -- classify image files with a saved model. A file that cannot be read is named on stderr,
- * the others are still classified, and the exit code says that something failed. */
+/* cmd_predict.c -- classify image files with a saved model. A file that cannot be read is named on
+ * stderr, the others are still classified, and the exit code says that something failed. */
 #define _POSIX_C_SOURCE 200809L
 #include "cli/cli.h"
 #include <stdlib.h>

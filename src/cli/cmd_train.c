@@ -1,8 +1,8 @@
 /* cmd_train.c -- the main job: from a folder of images to a model file.
  *
- * It says what it found and what it chose, trains, prints fastai's table and saves. After every epoch a
- * checkpoint is written beside the model, so that nothing is lost and --resume goes on with the same
- * bits. */
+ * It says what it found and what it chose, trains, prints fastai's table and saves. After every
+ * epoch a checkpoint is written beside the model, so that nothing is lost and --resume goes on with
+ * the same bits. */
 #define _XOPEN_SOURCE 700
 #include "cli/cli.h"
 #include <stdarg.h>
@@ -44,8 +44,8 @@ static bool read_images(job *j) {
     return j->images != NULL;
 }
 
-/* Fill in what the user left open. The book's losses go with plain SGD, as in the book; otherwise Adam on
- * the one-cycle schedule. */
+/* Fill in what the user left open. The book's losses go with plain SGD, as in the book; otherwise
+ * Adam on the one-cycle schedule. */
 static bool choose(job *j) {
     cli_recipe *r = &j->r;
     const int classes = tp_images_classes(j->images);
@@ -79,7 +79,7 @@ static void base_name(const char *dir, char *buf, size_t size) {
     snprintf(buf, size, "%s", slash && slash[1] ? slash + 1 : "model");
     free(real);
 }
-/* The model's path: as given, or named after DIR; an older model of that name is never overwritten. */
+/* The model's path: as given, or named after DIR; an older model of that name stays as it is. */
 static bool choose_output(job *j) {
     char base[256];
     base_name(j->dir, base, sizeof base);

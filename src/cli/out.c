@@ -78,8 +78,8 @@ static int shade(float v) { /* of the terminal's 24 greys */
     return 232 + (s < 0 ? 0 : s > 23 ? 23 : s);
 }
 
-/* Two pixels a character: the upper half block in the upper pixel's grey on the lower one's. Without a
- * terminal, one character a pixel pair from dark to light. */
+/* Two pixels a character: the upper half block in the upper pixel's grey on the lower one's.
+ * Without a terminal, one character a pixel pair from dark to light. */
 void cli_draw(const float *pixels, int channels, int height, int width, int indent) {
     const int room = cli_width() - indent - 1;
     const int cols = width < 28 && width < room ? width : room < 28 ? room : 28;

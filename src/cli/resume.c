@@ -1,5 +1,5 @@
-/* resume.c -- a checkpoint holds the options that it was made with, so that --resume needs none of them
- * again, and one that contradicts them is an error and not another result. */
+/* resume.c -- a checkpoint holds the options that it was made with, so that --resume needs none of
+ * them again, and one that contradicts them is an error and not another result. */
 #include "cli/cli.h"
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* stop.c -- Ctrl-C: the first one asks the learner to stop after the batch, the second ends the program
- * at once. Model files are written atomically, so neither leaves half a file. */
+/* stop.c -- Ctrl-C: the first one asks the learner to stop after the batch, the second ends the
+ * program at once. Model files are written atomically, so neither leaves half a file. */
 #define _POSIX_C_SOURCE 200809L
 #include "cli/cli.h"
 #include <signal.h>

@@ -58,7 +58,7 @@ static json_t *parse_header(const unsigned char *bytes, size_t size, source *src
     json_error_t e;
     errno = 0;
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
-    /* jansson leaves out what it has no memory for, and then may find a fault in the text, or none */
+    /* jansson leaves out what it has no memory for, and then finds a fault in the text, or none */
     if (errno == ENOMEM || (!root && json_error_code(&e) == json_error_out_of_memory))
         return json_decref(root), tp__fail_nomem();
     if (root) return root;

@@ -1,4 +1,5 @@
-/* preds.c -- asking a trained learner: predictions of a loader's samples, of one sample; its export.
+/* preds.c -- asking a trained learner: predictions of a loader's samples, of one sample; its
+ * export.
  *
  * The model is asked in eval mode and without recording, and is left in the mode that it was in. */
 #include "autograd/autograd.h"

@@ -37,7 +37,7 @@ static void add_row(tp_dtype d, void *dst, const void *src, int64_t n) {
         for (int64_t i = 0; i < n; i++) ((double *)dst)[i] += ((const double *)src)[i];
 }
 
-/* ---- rows: dense memory seen as [outer, size, inner] ------------------------------------------- */
+/* ---- rows: dense memory seen as [outer, size, inner] ----------------------------------------- */
 
 /* y[o][i] = x[o][p[i]] for n positions. */
 static void take_rows(const tp_tensor *x, tp__blocks b, const int64_t *p, int64_t n, tp_tensor *y) {
@@ -60,7 +60,7 @@ static tp_tensor *add_rows(const tp_tensor *x, tp__blocks b, const tp_tensor *ro
     return gx;
 }
 
-/* ---- index_select ------------------------------------------------------------------------------ */
+/* ---- index_select ---------------------------------------------------------------------------- */
 
 static tp_tensor *index_select_forward(tp__call *c) {
     const int dim = (int)c->u.v.n[0];
@@ -245,7 +245,7 @@ tp_tensor *tp_nonzero(tp_tensor *x) {
     return y;
 }
 
-/* ---- x[index]: a mask over the leading axes, or positions along the first ---------------------- */
+/* ---- x[index]: a mask over the leading axes, or positions along the first -------------------- */
 
 /* n[0] is how many axes of x the index stands for; their elements are the rows. */
 static tp__blocks leading(const tp_tensor *x, int n) {

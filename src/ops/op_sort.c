@@ -49,7 +49,7 @@ static pair *pairs(const char *what, int64_t n, tp_tensor **owner) {
     return *owner ? tp__ptr(*owner) : NULL;
 }
 
-/* ---- sort, topk: n[0] dim, n[1] flags, n[2] how many stay -------------------------------------- */
+/* ---- sort, topk: n[0] dim, n[1] flags, n[2] how many stay ------------------------------------ */
 
 /* The first k of the order along dim, of every lane of the dense x: indices into `index`. */
 static bool order_lanes(tp__call *c, const tp_tensor *x, tp_tensor *index) {
@@ -131,7 +131,7 @@ tp_tensor *tp_argsort(tp_tensor *x, int dim, int flags) {
     return sorted(&op_argsort, x, 0, dim, flags, &index) ? index : NULL;
 }
 
-/* ---- counting ---------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 /* Is element i of the order another value than the one before? A NaN equals nothing. */
 static bool is_new(const pair *all, int64_t i, bool floats) {
@@ -206,7 +206,7 @@ tp_tensor *tp_one_hot(tp_tensor *x, int64_t classes) {
     return y;
 }
 
-/* ---- cumsum: n[0] dim -------------------------------------------------------------------------- */
+/* ---- cumsum: n[0] dim ------------------------------------------------------------------------ */
 
 /* Sums along dim of the dense x into y, from the start or, for the gradient, from the end. Floats
  * are added up in float64, as torch does. */
@@ -256,7 +256,7 @@ tp_tensor *tp_cumsum(tp_tensor *x, int dim) {
     return tp__apply(&c);
 }
 
-/* ---- flip: n[0] the set of axes ---------------------------------------------------------------- */
+/* ---- flip: n[0] the set of axes -------------------------------------------------------------- */
 
 static tp_tensor *flipped(const tp_tensor *x, uint32_t axes) {
     int64_t stride[TP_MAX_DIM], offset = x->offset;

@@ -80,7 +80,7 @@ static void run_rows(const loop *l, int64_t row, int64_t m, int64_t col, int64_t
     }
 }
 
-/* Does an operand lie across the rows? Each of its cache lines then serves several rows of a tile. */
+/* Does an operand lie across the rows? A cache line of it then serves several rows of a tile. */
 static bool lies_across(const loop *l) {
     const int c = l->ndim - 1, r = l->ndim - 2;
     for (int a = 1; a < l->nargs && r >= 0; a++)

@@ -43,7 +43,7 @@ static tp__storage *own_storage(tp_tensor *x) {
     return (tp__storage *)(void *)((char *)x - offsetof(whole, x));
 }
 
-/* Give back the count of st that x has; true if it was the last. Other threads may have the rest. */
+/* Give back the count of st that x has; true if it was the last. Others may be other threads'. */
 static bool was_last(tp__storage *st, tp_tensor *x) {
     if (TP__LIKELY(atomic_load_explicit(&st->refs, memory_order_acquire) == 1)) return true;
     if (st == own_storage(x)) memset(x, 0xA5, sizeof *x); /* who uses it still shall notice */
