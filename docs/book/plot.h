@@ -25,12 +25,14 @@ typedef struct plot_opts {
     double xrange[2], yrange[2];         /* both 0: whatever the data needs */
     int panels;                          /* side by side; 0 means 1 */
     int width, height;                   /* 0: 600 and 380; with panels 300 each and 280 */
+    int digits;                          /* of the data of lines and points; 0: 5 */
 } plot_opts;
 
 typedef struct plot {
     char stem[64];    /* "parabola" */
     FILE *dat, *gp;   /* data and script */
     int sets;         /* of data, so far */
+    int digits;       /* of a number */
     tp_status status; /* the first error */
     char clause[900]; /* what the panel's plot command draws, so far */
 } plot;
@@ -76,6 +78,7 @@ static inline plot *plot_new_opts(const char *file, const plot_opts *o) {
     plot *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     snprintf(p->stem, sizeof p->stem, "%.*s", (int)strcspn(file, "."), file);
+    p->digits = o->digits ? o->digits : 5;
     p->dat = plot__open(p->stem, "dat");
     p->gp = p->dat ? plot__open(p->stem, "gp") : NULL;
     if (p->gp) return plot__style(p, file, o), p;
@@ -126,7 +129,8 @@ static inline void plot__xy(plot *p, tp_tensor *x, tp_tensor *y, const char *how
     double *a = plot__numbers(x), *b = plot__numbers(y);
     if (p && a && b && n == tp_numel(y)) {
         fputs(p->sets++ ? "\n\n" : "", p->dat);
-        for (int64_t i = 0; i < n; i++) fprintf(p->dat, "%.5g %.5g\n", a[i], b[i]);
+        for (int64_t i = 0; i < n; i++)
+            fprintf(p->dat, "%.*g %.*g\n", p->digits, a[i], p->digits, b[i]);
         plot__add(p, how, label);
     } else {
         if (a && b) tp_error_set(TP_ESHAPE, "plot: x and y differ in their number of elements");
