@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "harness.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ static const char usage[] = "usage: taper-bench [options]\n"
                             "  --only GROUP    machine, gemm, ops, epoch or files\n"
                             "  --row TEXT      rows whose name holds it\n"
                             "  --rounds N      at most so many samples of each contender (101)\n"
-                            "  --seconds S     at most so long for a row, but five rounds (3)\n"
+                            "  --seconds S     at most so long for a row, but five rounds (1)\n"
                             "  --threads N     of the rows with several (the machine's)\n"
                             "  --json FILE     everything, for programs\n"
                             "  --quick         one round: does every row work?\n"
@@ -23,6 +24,7 @@ static const char usage[] = "usage: taper-bench [options]\n"
                             "  --base-name R   its name in the table\n";
 
 static const double SAMPLE = 3e-4; /* seconds of a sample, at least: short beside a time slice */
+static const double COLD = 0.03;   /* beside this, cold caches do not matter */
 enum { FEWEST_ROUNDS = 5 };
 static const double TORCH_2 = 1.2;
 
@@ -31,7 +33,7 @@ static struct {
     int rounds, threads;
     double seconds;
     bool quick, serve;
-} option = {.rounds = 101, .seconds = 3, .base_name = "base"};
+} option = {.rounds = 101, .seconds = 1, .base_name = "base"};
 static bench_worker *base;
 
 int bench_threads(void) {
@@ -86,21 +88,32 @@ double bench_sample(const bench_contender *c, int64_t calls, bool own) {
 static double sample(const bench_row *row, int c, int64_t calls) {
     const bool own = row->threads == 1 && !row->wall;
     const bench_contender *k = &row->contender[c];
-    return k->worker ? worker_sample(k->worker, c, calls, own) : bench_sample(k, calls, own);
+    if (k->worker) return worker_sample(k->worker, c, k->name, calls, own);
+    return bench_sample(k, calls, own);
 }
 
 static bool is_absent(const bench_contender *c) {
     return !c->fn && !c->worker;
 }
 
-/* How many calls last a sample; *seconds grows by the time of one. */
-static int64_t calls_for(const bench_row *row, int c, double *seconds) {
+/* How a contender is sampled: so many calls; 0: it is absent, or fails. */
+typedef struct plan {
+    int64_t calls;
+    bool warm; /* after one more, which is not timed */
+    double seconds;
+} plan;
+
+/* The contender before has left its own data in the caches: where a sample is one call of some
+ * length, it is made once more before that. */
+static plan plan_for(const bench_row *row, int c) {
+    if (is_absent(&row->contender[c])) return (plan){0};
     double t = sample(row, c, 1); /* touches memory, starts threads, generates code */
     int64_t calls = 1;
+    if (isnan(t)) return (plan){0};
     while (!option.quick && (t = sample(row, c, calls) * (double)calls) < SAMPLE)
         calls = t < SAMPLE / 16 ? calls * 8 : (int64_t)((double)calls * SAMPLE / t * 1.1) + 1;
-    *seconds += t;
-    return calls;
+    const bool warm = calls == 1 && t < COLD && !option.quick;
+    return (plan){calls, warm, warm ? 2 * t : t};
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -172,18 +185,60 @@ static void add_base(bench_row *row) {
     if (worker_at_row(base, row)) c->worker = base;
 }
 
-static void take_samples(const bench_row *row, bench_samples *s) {
-    int64_t calls[BENCH_CONTENDERS];
-    double seconds = 0; /* of a round */
-    for (int c = 0; c < row->n; c++)
-        calls[c] = is_absent(&row->contender[c]) ? 0 : calls_for(row, c, &seconds);
-    const double fit = option.seconds / seconds;
+/* How this program starts as a worker: the same rows, of one group. */
+static void serving(const char *path, const char *group, char *options[12]) {
+    static char threads[16];
+    int n = 0;
+    snprintf(threads, sizeof threads, "%d", option.threads);
+    const char *const always[] = {path, "--serve", "--threads", threads};
+    for (int i = 0; i < TP__COUNT(always); i++) options[n++] = (char *)(uintptr_t)always[i];
+    if (group) options[n++] = (char *)"--only", options[n++] = (char *)(uintptr_t)group;
+    if (option.row) options[n++] = (char *)"--row", options[n++] = (char *)(uintptr_t)option.row;
+    if (option.quick) options[n++] = (char *)"--quick";
+    options[n] = NULL;
+}
+
+/* Threads of another library's that still spin would take a processor away from ours: where a row
+ * has several, such a peer runs in a process that is stopped while others have their turn. */
+static void move_peers(bench_row *row) {
+    char *options[12];
+    serving("/proc/self/exe", row->group, options);
+    for (int c = 1; c < row->n && row->threads > 1; c++) {
+        bench_contender *k = &row->contender[c];
+        if (k->kind == BENCH_PEER && k->fn) k->worker = worker_twin(row, options);
+    }
+}
+
+static void end_row(const bench_row *row) {
+    for (int c = 0; c < row->n; c++) {
+        bench_worker *w = row->contender[c].worker;
+        for (int before = 0; before < c; before++)
+            if (row->contender[before].worker == w) w = NULL;
+        if (w) worker_next(w);
+    }
+}
+
+/* Who fails is absent from then on. */
+static void take_sample(bench_row *row, int c, const plan *p, double *seconds) {
+    bench_contender *k = &row->contender[c];
+    if (is_absent(k)) return;
+    if (p->warm) (void)sample(row, c, 1);
+    *seconds = p->calls ? sample(row, c, p->calls) : (double)NAN;
+    if (!isnan(*seconds)) return;
+    k->fn = NULL;
+    k->worker = NULL;
+}
+
+static void take_samples(bench_row *row, bench_samples *s) {
+    plan p[BENCH_CONTENDERS];
+    double round = 0; /* seconds */
+    for (int c = 0; c < row->n; c++) round += (p[c] = plan_for(row, c)).seconds;
+    const double fit = option.seconds / round;
     s->rounds = fit < option.rounds ? (int)fit : option.rounds;
     if (s->rounds < FEWEST_ROUNDS && s->rounds < option.rounds) s->rounds = FEWEST_ROUNDS;
     if (option.quick) s->rounds = 1;
     for (int r = 0; r < s->rounds; r++)
-        for (int c = 0; c < row->n; c++)
-            if (calls[c]) s->seconds[c][r] = sample(row, c, calls[c]);
+        for (int c = 0; c < row->n; c++) take_sample(row, c, &p[c], &s->seconds[c][r]);
 }
 
 void bench_run(bench_row *row) {
@@ -194,10 +249,10 @@ void bench_run(bench_row *row) {
         return;
     }
     add_base(row);
+    move_peers(row);
     take_samples(row, &samples);
     report_row(row, &samples);
-    for (int c = 0; c < row->n; c++)
-        if (row->contender[c].worker) worker_next(row->contender[c].worker);
+    end_row(row);
 }
 
 /* ---- the program ----------------------------------------------------------------------------- */
@@ -232,25 +287,29 @@ static bool parse(char **arg) {
     return true;
 }
 
-/* The base goes through the same rows. */
 static void start_base(void) {
-    char threads[16];
-    char *options[10] = {(char *)(uintptr_t)option.base, (char *)"--serve", (char *)"--threads",
-                         threads};
-    int n = 4;
-    snprintf(threads, sizeof threads, "%d", option.threads);
-    if (option.only) options[n++] = (char *)"--only", options[n++] = (char *)(uintptr_t)option.only;
-    if (option.row) options[n++] = (char *)"--row", options[n++] = (char *)(uintptr_t)option.row;
-    if (option.quick) options[n++] = (char *)"--quick";
+    char *options[12];
+    serving(option.base, option.only, options);
     base = worker_base(options);
+}
+
+/* An OpenBLAS that is older than the processor takes its slowest kernels there: name the right
+ * ones, unless somebody has. */
+static void name_openblas_kernels(void) {
+    static const char *const core[TP__ISA_COUNT] = {NULL, "Haswell", "SkylakeX"};
+    if (core[tp__cpu_isa()]) setenv("OPENBLAS_CORETYPE", core[tp__cpu_isa()], 0);
 }
 
 int main(int argc, char **argv) {
     if (argc > 2 && !strcmp(argv[1], "--peak")) return bench_peak_memory(argv + 2);
     if (!parse(argv + 1)) return fputs(usage, stderr), 2;
     if (tp_set_num_threads(option.threads)) return tp_perror("bench");
+    name_openblas_kernels();
     if (option.base) start_base();
-    if (!option.serve) report_begin(option.threads);
+    if (option.serve)
+        serve_begin();
+    else
+        report_begin(option.threads);
     bench_machine();
     bench_gemm();
     bench_ops();

@@ -36,6 +36,7 @@ typedef struct bench_row {
     bool per_call;            /* show seconds per call times `work`, not work per second */
     double work;              /* of one call in units (GFLOP; with per_call: units per second) */
     double of_limit, of_peer; /* goals of limits, and of the best peer that bench_add adds */
+    double at_most;           /* goal of what is shown of ours; 0: none */
     int n;
     bench_contender contender[BENCH_CONTENDERS]; /* ours is the first */
 } bench_row;

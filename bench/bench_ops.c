@@ -71,6 +71,21 @@ static void time_row(const char *name, void (*fn)(void *), double per) {
     bench_add(&r, BENCH_OURS, "taper", fn, NULL);
     bench_run(&r);
 }
+/* A small op, whose goal is a time; torch is called from Python, as its users call it. */
+static void overhead_row(const char *name, void (*fn)(void *), double at_most, const char *torch) {
+    static const char setup[] = "few = torch.ones(4)\nother = torch.ones(4)\n"
+                                "leaf = torch.ones(4, requires_grad=True)";
+    bench_row r = {.group = "ops",
+                   .threads = 1,
+                   .unit = "ns",
+                   .per_call = true,
+                   .work = 1e9,
+                   .at_most = at_most};
+    snprintf(r.name, sizeof r.name, "%s", name);
+    bench_add(&r, BENCH_OURS, "taper", fn, NULL);
+    bench_add_torch(&r, setup, torch, 1.2);
+    bench_run(&r);
+}
 static void large_row(const char *name, void (*fn)(void *), const char *limit, void (*best)(void *),
                       bench_traffic *t, double bytes, double goal) {
     bench_row r = {.group = "ops",
@@ -85,8 +100,9 @@ static void large_row(const char *name, void (*fn)(void *), const char *limit, v
 }
 
 static void small_ops(void) {
-    time_row("add of 4", run_few, 1);
-    time_row("mul, sum, backward of 4", run_backward, 1);
+    overhead_row("add of 4", run_few, 60, "torch.add(few, other)");
+    overhead_row("mul, sum, backward of 4", run_backward, 400,
+                 "torch.mul(leaf, other).sum().backward(); leaf.grad = None");
     make(1, SMALL);
     time_row("exp of 64 K, each", run_exp, SMALL);
     time_row("log of 64 K, each", run_log, SMALL);

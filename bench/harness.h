@@ -32,12 +32,18 @@ bool worker_setup(bench_worker *w, int slot, const char *setup, const char *step
 bench_worker *worker_base(char *const *argv);
 /* Is it at this row? */
 bool worker_at_row(bench_worker *w, const bench_row *row);
-/* Seconds per call, over `calls` of them; NAN if it fails. own: the thread's clock. */
-double worker_sample(bench_worker *w, int slot, int64_t calls, bool own);
+/* This program once more, at this row, for peers that have threads; NULL if it does not start.
+ * argv: how, for rows of this group. */
+bench_worker *worker_twin(const bench_row *row, char *const *argv);
+/* Seconds per call, over `calls` of them; NAN if it fails. PyTorch knows its contenders by slot,
+ * taper-bench by name. own: the thread's clock. */
+double worker_sample(bench_worker *w, int slot, const char *name, int64_t calls, bool own);
 /* The row is over. */
 void worker_next(bench_worker *w);
 
-/* The side of the base: offer the row on stdin and stdout until its consumer is done with it. */
+/* The side of the base and of the twin. What is printed is no answer from here on. */
+void serve_begin(void);
+/* Offer the row on stdin and stdout until its consumer is done with it. */
 void serve_row(const bench_row *row);
 /* Seconds per call here, in this process. */
 double bench_sample(const bench_contender *c, int64_t calls, bool own);

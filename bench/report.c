@@ -93,7 +93,7 @@ static const char *count(bool good) {
 static json_t *print_contender(const bench_row *row, const bench_samples *s, int c) {
     const bench_contender *k = &row->contender[c];
     const bool goal = decides(row, s, c);
-    if (c > 1) printf("%62s", "");
+    if (c > 1 || row->at_most > 0) printf("%62s", "");
     if (is_absent(k)) {
         printf("%21s%-34s ", "", k->name);
         printf(goal ? "%.2f open: absent\n" : "absent\n", k->goal);
@@ -119,19 +119,29 @@ static json_t *new_row(const char *group, const char *name, int threads, const c
     return r;
 }
 
+/* Our figure beside its own goal. */
+static void print_alone(const bench_row *row, const spread *ours) {
+    char range[64];
+    snprintf(range, sizeof range, "(%.4g-%.4g)", ours->low, ours->high);
+    printf(row->at_most > 0 ? "  %-55s" : "  %s", range);
+    if (row->at_most > 0)
+        printf(" at most %.4g %s", row->at_most, count(ours->median <= row->at_most));
+    printf("\n");
+}
+
 void report_row(const bench_row *row, const bench_samples *s) {
     const spread ours = shown(row, s, 0);
     json_t *j = new_row(row->group, row->name, row->threads, row->unit), *others = json_object();
     print_name(row->group, row->name, row->threads);
     printf("%9.4g %-8s   ", ours.median, row->unit);
-    if (row->n == 1) printf("  (%.4g-%.4g)\n", ours.low, ours.high);
+    if (row->n == 1 || row->at_most > 0) print_alone(row, &ours);
     for (int c = 1; c < row->n; c++)
         json_object_set_new(others, row->contender[c].name, print_contender(row, s, c));
     fflush(stdout);
     json_object_set_new(j, "rounds", json_integer(s->rounds));
-    json_object_set_new(
-        j, "value",
-        json_pack("{s:f,s:f,s:f}", "low", ours.low, "median", ours.median, "high", ours.high));
+    json_object_set_new(j, "value",
+                        json_pack("{s:f,s:f,s:f,s:f}", "low", ours.low, "median", ours.median,
+                                  "high", ours.high, "at_most", row->at_most));
     json_object_set_new(j, "others", others);
 }
 

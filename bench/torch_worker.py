@@ -1,7 +1,7 @@
 """PyTorch's side of taper-bench: takes samples of programs, one JSON request a line.
 
 Says its version first. {"do": "setup", slot, setup, step} compiles a program, {"do": "run", slot,
-calls, own} times it (own: this thread's clock, else the wall's), {"do": "next"} forgets all.
+name, calls, own} times it (own: this thread's clock, else the wall's), {"do": "next"} forgets all.
 """
 import gc
 import json
@@ -35,7 +35,7 @@ def setup(slot, setup, step):
     return "ok"
 
 
-def run(slot, calls, own):
+def run(slot, name, calls, own):
     clock = time.thread_time if own else time.perf_counter
     return repr(programs[slot](calls, clock) / calls)
 

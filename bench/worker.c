@@ -1,4 +1,5 @@
-/* worker.c -- other processes that take samples: PyTorch in Python, and an earlier taper.
+/* worker.c -- other processes that take samples: PyTorch in Python, an earlier taper, and this
+ * program once more for other libraries' threads.
  *
  * One line of JSON there, one line of text back. A process is stopped (SIGSTOP) whenever it is not
  * its turn, so that threads of its that still spin take nothing away from the others. */
@@ -30,23 +31,28 @@ struct bench_worker {
 typedef struct pipes {
     int in[2], out[2]; /* of the child: its stdin, its stdout */
 } pipes;
+typedef struct threads {
+    char omp[16], blas[16];
+} threads;
 
-static void become(const pipes *p, char *const *argv, bool quiet) {
+static void become(const pipes *p, char *const *argv, const threads *n) {
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* also while it is stopped */
+    if (n) setenv("OMP_NUM_THREADS", n->omp, 1), setenv("OPENBLAS_NUM_THREADS", n->blas, 1);
     dup2(p->in[0], STDIN_FILENO);
     dup2(p->out[1], STDOUT_FILENO);
-    if (quiet && !freopen("/dev/null", "w", stderr)) _exit(127);
+    if (n && !freopen("/dev/null", "w", stderr)) _exit(127);
     execvp(argv[0], argv);
     _exit(127);
 }
 
-/* Pipes of other workers are closed on exec, so that each sees the end of its own. */
-static bool start(bench_worker *w, char *const *argv, bool quiet) {
+/* Pipes of other workers are closed on exec, so that each sees the end of its own. n: Python is
+ * silent, and has these threads. */
+static bool start(bench_worker *w, char *const *argv, const threads *n) {
     pipes p;
     if (pipe2(p.in, O_CLOEXEC) || pipe2(p.out, O_CLOEXEC)) return false;
     fflush(stdout);
     w->pid = fork();
-    if (!w->pid) become(&p, argv, quiet);
+    if (!w->pid) become(&p, argv, n);
     close(p.in[0]);
     close(p.out[1]);
     w->to = fdopen(p.in[1], "w");
@@ -83,9 +89,9 @@ static const char *ask(bench_worker *w, json_t *request) {
     return answer(w);
 }
 
-double worker_sample(bench_worker *w, int slot, int64_t calls, bool own) {
-    const char *a = ask(w, json_pack("{s:s,s:i,s:I,s:b}", "do", "run", "slot", slot, "calls",
-                                     (json_int_t)calls, "own", own));
+double worker_sample(bench_worker *w, int slot, const char *name, int64_t calls, bool own) {
+    const char *a = ask(w, json_pack("{s:s,s:i,s:s,s:I,s:b}", "do", "run", "slot", slot, "name",
+                                     name, "calls", (json_int_t)calls, "own", own));
     char *end;
     const double seconds = a ? strtod(a, &end) : NAN;
     if (a && end != a) return seconds;
@@ -110,14 +116,12 @@ static struct torch {
 } torch[PYTHONS * SETTINGS];
 
 static bool start_python(bench_worker *w, const char *path, int omp, int blas) {
-    char n[2][16];
-    snprintf(n[0], sizeof n[0], "%d", omp);
-    snprintf(n[1], sizeof n[1], "%d", blas);
-    setenv("OMP_NUM_THREADS", n[0], 1);
-    setenv("OPENBLAS_NUM_THREADS", n[1], 1);
+    threads n;
+    snprintf(n.omp, sizeof n.omp, "%d", omp);
+    snprintf(n.blas, sizeof n.blas, "%d", blas);
     char *const argv[] = {(char *)(uintptr_t)path,
                           (char *)(uintptr_t)TAPER_SOURCE_DIR "/bench/torch_worker.py", NULL};
-    if (!start(w, argv, true)) drop(w);
+    if (!start(w, argv, &n)) drop(w);
     return answer(w) != NULL; /* says its version as soon as it runs */
 }
 
@@ -166,11 +170,11 @@ bool worker_setup(bench_worker *w, int slot, const char *setup, const char *step
     return false;
 }
 
-/* ---- an earlier taper ------------------------------------------------------------------------ */
+/* ---- taper-bench: an earlier one, and this one once more ----------------------------------------- */
 
 bench_worker *worker_base(char *const *argv) {
     static bench_worker w;
-    if (start(&w, argv, false) && answer(&w)) return &w;
+    if (start(&w, argv, NULL) && answer(&w)) return &w;
     fprintf(stderr, "bench: %s does not start\n", argv[0]);
     return NULL;
 }
@@ -187,20 +191,54 @@ bool worker_at_row(bench_worker *w, const bench_row *row) {
     return w->from && !strcmp(w->line, key);
 }
 
+/* The twin has every row that we have. */
+static bool seek(bench_worker *w, const bench_row *row) {
+    while (w->from && !worker_at_row(w, row)) worker_next(w);
+    return w->from != NULL;
+}
+
+bench_worker *worker_twin(const bench_row *row, char *const *argv) {
+    static bench_worker w;
+    static const char *group;
+    if (!group || strcmp(group, row->group)) {
+        drop(&w);
+        group = row->group;
+        if (!start(&w, argv, NULL) || !answer(&w)) fprintf(stderr, "bench: no second process\n");
+    }
+    return seek(&w, row) ? &w : NULL;
+}
+
+static FILE *answers; /* where stdout went before */
+
+void serve_begin(void) {
+    answers = fdopen(dup(STDOUT_FILENO), "w");
+    if (!answers || !freopen("/dev/null", "w", stdout)) exit(1);
+}
+
+/* An earlier taper is asked for the name that it has here: then it is its own. */
+static const bench_contender *named(const bench_row *row, const char *name) {
+    for (int c = 1; c < row->n && name; c++)
+        if (!strcmp(row->contender[c].name, name)) return &row->contender[c];
+    return row->contender;
+}
+
+static double serve_sample(const bench_row *row, const json_t *request) {
+    return bench_sample(named(row, json_string_value(json_object_get(request, "name"))),
+                        json_integer_value(json_object_get(request, "calls")),
+                        json_is_true(json_object_get(request, "own")));
+}
+
 void serve_row(const bench_row *row) {
     char line[LINE];
     key_of(row, line);
-    printf("%s\n", line);
+    fprintf(answers, "%s\n", line);
     for (;;) {
-        fflush(stdout);
+        fflush(answers);
         if (!fgets(line, sizeof line, stdin)) exit(0);
         json_t *request = json_loads(line, 0, NULL);
         const char *what = json_string_value(json_object_get(request, "do"));
         const bool run = what && !strcmp(what, "run");
-        if (run)
-            printf("%.9g\n", bench_sample(row->contender,
-                                          json_integer_value(json_object_get(request, "calls")),
-                                          json_is_true(json_object_get(request, "own"))));
+        if (run) fprintf(answers, "%.9g\n", serve_sample(row, request));
         json_decref(request);
         if (!run) return;
     }
