@@ -11,6 +11,11 @@ TP__THREAD_HOT bool tp__tracing;
 
 /* ---- drawing --------------------------------------------------------------------------------- */
 
+typedef struct drawing {
+    const tp_tensor *t;
+    uint64_t base; /* marks above it are those of this drawing's ops and leaves */
+} drawing;
+
 /* Nodes that lead to `t` get a fresh mark; the walk goes against the order of their making. */
 static void mark_history(const tp_tensor *t, uint64_t mark) {
     t->node->mark = mark;
@@ -21,41 +26,51 @@ static void mark_history(const tp_tensor *t, uint64_t mark) {
     }
 }
 
-static void write_op(FILE *f, const tp__node *n) {
+/* They and their leaves get numbers instead, in the order of the walk: one program, one drawing. */
+static void number_history(const drawing *d) {
+    for (tp__node *n = d->t->node; n; n = n->prev) {
+        if (n->mark != d->base) continue;
+        n->mark = tp__tape_mark();
+        for (int i = 0; i < n->call.nin; i++) {
+            tp_tensor *x = n->call.in[i];
+            if (x->requires_grad && !x->node && x->mark <= d->base) x->mark = tp__tape_mark();
+        }
+    }
+}
+
+static void write_op(FILE *f, const tp__node *n, int64_t id) {
     char text[TP__SHAPE_TEXT];
     const char *slash = n->file ? strrchr(n->file, '/') : NULL;
-    fprintf(f, "  n%p [shape=box label=\"%s\\n%s", (const void *)n, n->grad_fn,
+    fprintf(f, "  n%" PRId64 " [shape=box label=\"%s\\n%s", id, n->grad_fn,
             tp__shape_text(&n->call.out->s, text));
     if (n->file) fprintf(f, "\\n%s:%d", slash ? slash + 1 : n->file, n->line);
     fputs("\"];\n", f);
 }
 
 /* A leaf may feed several ops: its ellipse is written each time, and drawn once. */
-static void write_leaf(FILE *f, const tp_tensor *x) {
+static void write_leaf(FILE *f, const tp_tensor *x, int64_t id) {
     char text[TP__SHAPE_TEXT];
-    fprintf(f, "  t%p [label=\"leaf\\n%s\" style=filled fillcolor=lightblue];\n", (const void *)x,
+    fprintf(f, "  n%" PRId64 " [label=\"leaf\\n%s\" style=filled fillcolor=lightblue];\n", id,
             tp__shape_text(&x->s, text));
 }
 
-static void write_node(FILE *f, const tp__node *n) {
-    write_op(f, n);
+static void write_node(FILE *f, const drawing *d, const tp__node *n) {
+    const int64_t id = (int64_t)(n->mark - d->base);
+    write_op(f, n, id);
     for (int i = 0; i < n->call.nin; i++) {
         const tp_tensor *x = n->call.in[i];
         if (!x->requires_grad) continue;
-        if (x->node) {
-            fprintf(f, "  n%p -> n%p;\n", (const void *)x->node, (const void *)n);
-        } else {
-            write_leaf(f, x);
-            fprintf(f, "  t%p -> n%p;\n", (const void *)x, (const void *)n);
-        }
+        const int64_t from = (int64_t)((x->node ? x->node->mark : x->mark) - d->base);
+        if (!x->node) write_leaf(f, x, from);
+        fprintf(f, "  n%" PRId64 " -> n%" PRId64 ";\n", from, id);
     }
 }
 
 static bool write_graph(FILE *f, void *ctx) {
-    const tp_tensor *t = ctx;
+    const drawing *d = ctx;
     fputs("digraph tape {\n  rankdir=TB;\n  node [fontname=\"sans-serif\" fontsize=10];\n", f);
-    for (const tp__node *n = t->node; n; n = n->prev)
-        if (n->mark == t->node->mark) write_node(f, n);
+    for (const tp__node *n = d->t->node; n; n = n->prev)
+        if (n->mark > d->base) write_node(f, d, n);
     return fputs("}\n", f) >= 0 && !ferror(f);
 }
 
@@ -64,8 +79,10 @@ tp_status tp_graph_dot(tp_tensor *t, const char *path) {
     if (!t->node)
         return tp_error_set(TP_EGRAD,
                             "graph_dot: no recorded op made this tensor; there is nothing to draw");
-    mark_history(t, tp__tape_mark());
-    return tp__os_write_file(path, write_graph, t) ? tp_error_prefix("graph_dot") : TP_OK;
+    drawing d = {t, tp__tape_mark()};
+    mark_history(t, d.base);
+    number_history(&d);
+    return tp__os_write_file(path, write_graph, &d) ? tp_error_prefix("graph_dot") : TP_OK;
 }
 
 /* ---- the first NaN --------------------------------------------------------------------------- */
