@@ -38,6 +38,7 @@ oom: build      ## the tests that make every allocation fail in turn
 	@$(CTEST) build -L oom
 
 isa: build      ## the C tests at each instruction set level: base, v3, v4
+	@grep -q avx512vl /proc/cpuinfo || echo "this processor has no v4; TAPER_ISA=v4 runs the best it has"
 	@for isa in base v3 v4; do echo "TAPER_ISA=$$isa"; TAPER_ISA=$$isa $(CTEST) build -LE package || exit 1; done
 
 fuzz:           ## each fuzz target for FUZZ_SECONDS (60)

@@ -118,6 +118,20 @@ void tpt_python_end(FILE *f) {
     if (status != 0) fail_msg("the Python script failed with status %d", status);
 }
 
+void tpt_golden_is_live(const char *golden, const char *module, const char *script) {
+    static char want[1 << 16], got[1 << 16];
+    FILE *live = tpt_python(module, script), *f = fopen(tpt_source(golden), "r");
+    assert_non_null(f);
+    for (int line = 1; fgets(want, sizeof want, f); line++) {
+        if (!fgets(got, sizeof got, live))
+            fail_msg("%s ends before line %d of %s", script, line, golden);
+        if (strcmp(got, want) != 0) fail_msg("%s:%d: '%s', now '%s'", golden, line, want, got);
+    }
+    assert_null(fgets(got, sizeof got, live));
+    fclose(f);
+    tpt_python_end(live);
+}
+
 const char *tpt_tmpdir(void) {
     if (tmpdir[0]) return tmpdir;
     const char *base = getenv("TMPDIR");

@@ -40,6 +40,8 @@ FILE *tpt_python(const char *module, const char *script);
 /* The same with arguments, as the shell takes them. */
 FILE *tpt_python_with(const char *module, const char *script, const char *args);
 void tpt_python_end(FILE *f);
+/* The checked-in file `golden` is, line by line, what the script prints today; skipped as above. */
+void tpt_golden_is_live(const char *golden, const char *module, const char *script);
 /* Skip the calling test because `what` is missing (fails if TAPER_REQUIRE_ORACLE=1). */
 void tpt_skip(const char *what);
 

@@ -109,15 +109,7 @@ static void same_as_pillow(void **state) {
 
 static void golden_is_pillow(void **state) {
     (void)state;
-    static char want[1 << 16], got[1 << 16];
-    FILE *live = tpt_python("PIL, numpy", "tests/golden/images.py"), *f = golden();
-    while (fgets(want, sizeof want, f)) {
-        assert_non_null(fgets(got, sizeof got, live));
-        assert_string_equal(got, want);
-    }
-    assert_null(fgets(got, sizeof got, live));
-    fclose(f);
-    tpt_python_end(live);
+    tpt_golden_is_live("tests/golden/images.txt", "PIL, numpy", "tests/golden/images.py");
 }
 
 /* ---- the pictures one by one ----------------------------------------------------------------- */

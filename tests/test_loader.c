@@ -193,17 +193,7 @@ static void same_as_torch(void **state) {
 
 static void golden_is_torch(void **state) {
     (void)state;
-    FILE *live = tpt_python("torch", "tests/golden/loader.py");
-    FILE *f = fopen(tpt_source("tests/golden/loader.txt"), "r");
-    assert_non_null(f);
-    char want[512], got[512];
-    while (fgets(want, sizeof want, f)) {
-        assert_non_null(fgets(got, sizeof got, live));
-        assert_string_equal(got, want);
-    }
-    assert_null(fgets(got, sizeof got, live));
-    fclose(f);
-    tpt_python_end(live);
+    tpt_golden_is_live("tests/golden/loader.txt", "torch", "tests/golden/loader.py");
 }
 
 static void a_generator_of_its_own(void **state) {

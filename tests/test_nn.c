@@ -79,17 +79,7 @@ static void same_as_torch(void **state) {
 
 static void golden_is_torch(void **state) {
     (void)state;
-    FILE *live = tpt_python("torch", "tests/golden/modules.py");
-    FILE *f = fopen(tpt_source("tests/golden/modules.txt"), "r");
-    assert_non_null(f);
-    char want[4096], got[4096];
-    while (fgets(want, sizeof want, f)) {
-        assert_non_null(fgets(got, sizeof got, live));
-        assert_string_equal(got, want);
-    }
-    assert_null(fgets(got, sizeof got, live));
-    fclose(f);
-    tpt_python_end(live);
+    tpt_golden_is_live("tests/golden/modules.txt", "torch", "tests/golden/modules.py");
 }
 
 /* ---- layers ---------------------------------------------------------------------------------- */

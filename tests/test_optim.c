@@ -163,17 +163,7 @@ static void same_as_torch(void **state) {
 
 static void golden_is_torch(void **state) {
     (void)state;
-    FILE *live = tpt_python("torch", "tests/golden/steps.py");
-    FILE *f = fopen(tpt_source("tests/golden/steps.txt"), "r");
-    assert_non_null(f);
-    char want[1024], got[1024];
-    while (fgets(want, sizeof want, f)) {
-        assert_non_null(fgets(got, sizeof got, live));
-        assert_string_equal(got, want);
-    }
-    assert_null(fgets(got, sizeof got, live));
-    fclose(f);
-    tpt_python_end(live);
+    tpt_golden_is_live("tests/golden/steps.txt", "torch", "tests/golden/steps.py");
 }
 
 /* ---- settings -------------------------------------------------------------------------------- */
