@@ -337,8 +337,10 @@ static void batches_are_filled_by_workers(void **state) {
         if (batched) ds.get_batch = numbers_get_batch;
         tp_loader *dl =
             tp_loader_new(&ds, &(tp_loader_opts){.size = sizeof(tp_loader_opts), .batch_size = 4});
-        assert_int_equal(drain(dl, NULL), 40);
-        assert_true(set.elsewhere > 0); /* a slow dataset gets help by itself */
+        /* A slow dataset gets help by itself, as soon as the system lets the helper run. */
+        for (int pass = 0; pass < 500 && !set.elsewhere; pass++)
+            assert_int_equal(drain(dl, NULL), 40);
+        assert_true(set.elsewhere > 0);
         tp_loader_free(dl);
     }
     tpt_ok(tp_set_num_threads(0));

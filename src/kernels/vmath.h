@@ -48,7 +48,7 @@ static inline float vm_fma_f32(float a, float b, float c) {
 #else
     const double p = (double)a * b, s = p + c, t = s - p, lost = (p - (s - t)) + (c - t);
     const uint64_t u = vm_bits_f64(s), odd = (u - ((u ^ vm_bits_f64(lost)) >> 63)) | 1;
-    return (float)vm_from_f64((lost < 0.0) | (lost > 0.0) ? odd : u);
+    return (float)vm_from_f64(((lost < 0.0) | (lost > 0.0)) ? odd : u);
 #endif
 }
 
