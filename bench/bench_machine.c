@@ -146,6 +146,8 @@ static double wake_up(bool asleep) {
         const struct timespec pause = {0, 1000000};
         if (asleep) nanosleep(&pause, NULL);
         meeting m = {0};
+        if (tp_set_num_threads(bench_threads()))
+            exit(tp_perror("bench")); /* none is done without */
         const double start = tp__os_now();
         tp__parallel(2, meet, &m);
         t[i] = tp__os_now() - start;

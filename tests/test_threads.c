@@ -1,7 +1,9 @@
 /* Tests of the pool, the plain threads, and of what the processor and the process may use. */
-#define _XOPEN_SOURCE 700
+#define _GNU_SOURCE
 #include "support.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,6 +110,64 @@ static void short_jobs_lose_nothing(void **state) {
     for (int i = 0; i < 6; i++) total += c.of[i];
     for (int i = 0; i < jobs; i++) expected += 2 + i % 5;
     assert_int_equal(total, expected);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* A worker that the system puts aside, which is a tile here that takes long anywhere but on the
+ * caller, is done without for a while. Asking for threads brings it back. */
+typedef struct aside {
+    pthread_t caller;
+    atomic_int elsewhere; /* tiles */
+} aside;
+
+static void tile_anywhere(void *ctx, int64_t tile) {
+    (void)tile;
+    aside *a = ctx;
+    if (pthread_equal(pthread_self(), a->caller)) return;
+    atomic_fetch_add(&a->elsewhere, 1);
+    sleep_ms(20);
+}
+
+static void workers_put_aside_are_done_without(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(2));
+    aside a = {.caller = pthread_self()};
+    for (int i = 0; i < 1000 && !a.elsewhere; i++) tp__parallel(1000, tile_anywhere, &a);
+    assert_int_not_equal(a.elsewhere, 0);
+    for (int i = 0; i < 100; i++) tp__parallel(1000, tile_anywhere, &a);
+    assert_in_range(a.elsewhere, 1, 20); /* not in each job: the caller may be put aside too */
+    tpt_ok(tp_set_num_threads(2));
+    meeting m = {.expected = 2};
+    tp__parallel(2, meet, &m);
+    assert_false(m.missed);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* Workers go away from their caller's processor; where they may run stays as it is. */
+typedef struct processors {
+    cpu_set_t all;
+    atomic_bool differ;
+} processors;
+
+static void look_at_processors(void *ctx, int64_t tile) {
+    (void)tile;
+    processors *p = ctx;
+    cpu_set_t now;
+    CPU_ZERO(&now);
+    if (sched_getaffinity(0, sizeof now, &now) || !CPU_EQUAL(&now, &p->all))
+        atomic_store(&p->differ, true);
+}
+
+static void workers_may_run_where_the_process_may(void **state) {
+    (void)state;
+    processors p = {.differ = false};
+    if (sched_getaffinity(0, sizeof p.all, &p.all)) skip();
+    tpt_ok(tp_set_num_threads(4));
+    for (int i = 0; i < 100; i++) {
+        tp__parallel(16, look_at_processors, &p);
+        if (i % 4 == 0) sleep_ms(1);
+    }
+    assert_false(p.differ);
     tpt_ok(tp_set_num_threads(0));
 }
 
@@ -435,6 +495,8 @@ int main(int argc, char **argv) {
         TPT(jobs_without_tiles_do_nothing),
         TPT(tiles_run_at_the_same_time),
         TPT(short_jobs_lose_nothing),
+        TPT(workers_put_aside_are_done_without),
+        TPT(workers_may_run_where_the_process_may),
         TPT(results_are_visible_to_the_caller),
         TPT(nested_jobs_run_alone),
         TPT(callers_may_compete),

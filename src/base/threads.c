@@ -1,17 +1,26 @@
 /* threads.c -- the pool that runs tiles, and the plain threads and locks of the loader.
  *
- * Tiles are claimed from one counter, so a thread that the system has put aside delays nobody. A
- * job is open while tiles may be left; a worker may join only an open job, so the caller, having
- * run out of tiles, closes it and waits for those inside, never for one still asleep. Workers spin
- * for a moment after a job, because the next one is near in a training step, and then sleep. */
-#define _POSIX_C_SOURCE 200809L
+ * A thread claims the tiles of its own part of the job from a counter, and then those of the other
+ * parts: the same part of the next job finds its data in the same core's cache, and a thread that
+ * the system has put aside delays nobody. A job is open while tiles may be left; a worker may join
+ * only an open job, so the caller, having run out of tiles, closes it and waits for those inside,
+ * never for one still asleep. Workers spin for a moment after a job, because the next one is near
+ * in a training step, and then sleep.
+ */
+#define _GNU_SOURCE /* sched_getcpu, sched_setaffinity */
 #include "base/base.h"
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 
-enum { MAX_THREADS = 1024 };
+enum { MAX_THREADS = 1024, MAX_PARTS = 8 };
 static const double WORKER_SPIN = 50e-6, CALLER_SPIN = 20e-6; /* seconds */
+/* A worker that keeps its caller waiting for so long, and so many times longer than the caller was
+ * busy itself, was put aside by the system: other programs want its processor. For so many times as
+ * long again the caller does without. */
+static const double PUT_ASIDE = 500e-6;
+enum { TIMES_BUSY = 4, TIMES_ALONE = 40 };
 
 /* The word that says it all: is the job open, does its caller sleep, how many workers are inside,
  * and the number of the job. */
@@ -26,12 +35,17 @@ static struct {
     /* The job: written by the holder of `busy` while it is closed and nobody is inside. */
     tp__tile_fn fn;
     void *ctx;
-    int64_t ntiles;
-    _Alignas(64) _Atomic int64_t next; /* tile to claim */
+    int parts;
+    struct {
+        _Alignas(64) _Atomic int64_t next; /* tile to claim */
+        int64_t end;
+    } part[MAX_PARTS];
     _Alignas(64) _Atomic uint64_t state;
+    atomic_int processor;          /* of the caller */
     _Alignas(64) atomic_bool busy; /* somebody's job runs, or the pool is being resized */
     atomic_int sleepers;           /* changed under the lock */
     atomic_int keep;               /* workers numbered from here on are to end */
+    _Atomic double alone_until;    /* 0: nobody was put aside */
     pthread_mutex_t lock;
     pthread_cond_t wake, done; /* for workers: a new job or `keep`; for the caller: nobody inside */
     /* Used by the holder of `busy` only. */
@@ -68,12 +82,17 @@ static bool is_deserted(uint64_t state, uint32_t unused) {
 
 /* ---- workers --------------------------------------------------------------------------------- */
 
-static void run_tiles(void) {
-    const int64_t n = pool.ntiles;
-    for (;;) {
-        const int64_t tile = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed);
-        if (tile >= n) return;
-        pool.fn(pool.ctx, tile);
+/* The caller is thread 0, worker i thread i + 1. */
+static void run_tiles(int thread) {
+    for (int i = 0; i < pool.parts; i++) {
+        const int p = (thread + i) % pool.parts;
+        const int64_t end = pool.part[p].end;
+        for (;;) {
+            const int64_t tile =
+                atomic_fetch_add_explicit(&pool.part[p].next, 1, memory_order_relaxed);
+            if (tile >= end) break;
+            pool.fn(pool.ctx, tile);
+        }
     }
 }
 
@@ -108,12 +127,27 @@ static bool await_job(int number, uint32_t *seen) {
     return number < atomic_load_explicit(&pool.keep, memory_order_relaxed);
 }
 
+/* The system may have woken this worker on its caller's processor, where the two would take turns
+ * for milliseconds, however idle the others are: go away from there. */
+static void leave_processor_of_caller(void) {
+    const int here = sched_getcpu();
+    if (TP__LIKELY(here != atomic_load_explicit(&pool.processor, memory_order_relaxed))) return;
+    cpu_set_t all, others;
+    if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
+    others = all;
+    CPU_CLR(here, &others);
+    if (!CPU_COUNT(&others) || sched_setaffinity(0, sizeof others, &others)) return;
+    (void)sched_setaffinity(0, sizeof all, &all);
+}
+
 static void *work(void *number) {
+    const int i = (int)(intptr_t)number;
     in_job = true;
     uint32_t seen = 0;
-    while (await_job((int)(intptr_t)number, &seen)) {
+    while (await_job(i, &seen)) {
+        leave_processor_of_caller();
         if (!enter()) continue;
-        run_tiles();
+        run_tiles(i + 1);
         leave();
     }
     tp_thread_end();
@@ -202,6 +236,7 @@ tp_status tp_set_num_threads(int n) {
     if (n < 0 || n > MAX_THREADS)
         return tp_error_set(TP_EVALUE, "set_num_threads: %d is not in 0..%d", n, MAX_THREADS);
     atomic_store(&num_threads, n);
+    atomic_store(&pool.alone_until, 0); /* who asks for threads gets them */
     return TP_OK;
 }
 
@@ -218,9 +253,7 @@ static void wake_workers(int64_t useful) {
     while (asleep-- > 0) pthread_cond_signal(&pool.wake);
 }
 
-static void wait_for_workers(void) {
-    const uint64_t s = atomic_fetch_and_explicit(&pool.state, ~OPEN, memory_order_acq_rel);
-    if (INSIDE_OF(s) == 0 || spin(is_deserted, 0, CALLER_SPIN)) return;
+static void sleep_until_deserted(void) {
     pthread_mutex_lock(&pool.lock);
     atomic_fetch_or(&pool.state, CALLER_SLEEPS);
     while (INSIDE_OF(atomic_load(&pool.state))) pthread_cond_wait(&pool.done, &pool.lock);
@@ -228,17 +261,47 @@ static void wait_for_workers(void) {
     pthread_mutex_unlock(&pool.lock);
 }
 
+/* The job began at `start`, and the caller is out of tiles. */
+static void wait_for_workers(double start) {
+    const uint64_t s = atomic_fetch_and_explicit(&pool.state, ~OPEN, memory_order_acq_rel);
+    if (INSIDE_OF(s) == 0 || spin(is_deserted, 0, CALLER_SPIN)) return;
+    const double from = tp__os_now();
+    sleep_until_deserted();
+    const double now = tp__os_now(), waited = now - from;
+    if (waited > PUT_ASIDE && waited > TIMES_BUSY * (from - start))
+        atomic_store(&pool.alone_until, now + TIMES_ALONE * waited);
+}
+
+static bool does_without(void) {
+    const double end = atomic_load_explicit(&pool.alone_until, memory_order_relaxed);
+    if (TP__LIKELY(end <= 0)) return false;
+    if (tp__os_now() < end) return true;
+    atomic_store(&pool.alone_until, 0);
+    return false;
+}
+
+static void divide(int64_t ntiles, int parts) {
+    pool.parts = parts < MAX_PARTS ? parts : MAX_PARTS;
+    const int64_t each = ntiles / pool.parts, more = ntiles % pool.parts;
+    int64_t tile = 0;
+    for (int p = 0; p < pool.parts; p++) {
+        atomic_store_explicit(&pool.part[p].next, tile, memory_order_relaxed);
+        pool.part[p].end = tile += each + (p < more);
+    }
+}
+
 static void run_shared(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     pool.fn = fn;
     pool.ctx = ctx;
-    pool.ntiles = ntiles;
-    atomic_store_explicit(&pool.next, 0, memory_order_relaxed);
+    divide(ntiles, pool.n + 1);
+    const double start = tp__os_now();
+    atomic_store_explicit(&pool.processor, sched_getcpu(), memory_order_relaxed);
     const uint64_t job =
         JOB_OF(atomic_load_explicit(&pool.state, memory_order_relaxed)) + UINT64_C(1);
     atomic_store(&pool.state, job * ONE_JOB | OPEN);
     wake_workers(ntiles - 1);
-    run_tiles();
-    wait_for_workers();
+    run_tiles(0);
+    wait_for_workers(start);
 }
 
 void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
@@ -248,8 +311,12 @@ void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
         return;
     }
     in_job = true;
-    resize(threads - 1);
-    run_shared(ntiles, fn, ctx);
+    if (does_without()) {
+        for (int64_t i = 0; i < ntiles; i++) fn(ctx, i);
+    } else {
+        resize(threads - 1);
+        run_shared(ntiles, fn, ctx);
+    }
     in_job = false;
     atomic_store_explicit(&pool.busy, false, memory_order_release);
 }
