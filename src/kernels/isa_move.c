@@ -3,6 +3,7 @@
  * A value is converted as C does it where C says how; else as x86-64 does, written out so that no
  * vector instruction can do otherwise. */
 #include "kernels/loops.h"
+#include <emmintrin.h>
 
 /* Beyond int64, and NaN: the smallest int64. */
 static inline int64_t whole_i64(double v) {
@@ -51,21 +52,81 @@ DEFINE_CAST(uint8_t, bool, uint8_t, u8, x != 0)
 
 /* A source that lies across: 16 x 16 elements at a time through a buffer, so that every cache
  * line of both sides is touched once and whole, however their distances collide in the cache. */
-enum { SQUARE = 16 };
+enum { SQUARE = 16, LINE = 64 };
+
+/* to[i][j] = from[j][i] for a square; past: in whole lines past the caches. */
+#define DEFINE_SQUARE(T, w)                                                                       \
+    static void square_##w(char *to, const char *from, int64_t to_row, int64_t from_col,          \
+                           bool past) {                                                           \
+        T buf[SQUARE][SQUARE];                                                                    \
+        _Alignas(LINE) T row[SQUARE];                                                             \
+        for (int j = 0; j < SQUARE; j++) memcpy(buf[j], from + j * from_col, sizeof buf[j]);      \
+        for (int i = 0; i < SQUARE; i++, to += to_row) {                                          \
+            for (int j = 0; j < SQUARE; j++) row[j] = buf[j][i];                                  \
+            if (!past) memcpy(to, row, sizeof row);                                               \
+            for (int b = 0; past && b < (int)sizeof row; b += (int)sizeof(__m128i))               \
+                _mm_stream_si128((__m128i *)(to + b), *(const __m128i *)((const char *)row + b)); \
+        }                                                                                         \
+    }
+DEFINE_SQUARE(uint8_t, u8)
+DEFINE_SQUARE(uint64_t, w64)
+#if TP_ISA_LEVEL >= 4
+/* In registers: pairs of rows, pairs of pairs, then quarters of registers change places. */
+static void square_w32(char *to, const char *from, int64_t to_row, int64_t from_col, bool past) {
+    __m512i r[SQUARE], t[SQUARE];
+    TP__UNROLL
+    for (int i = 0; i < SQUARE; i++) r[i] = _mm512_loadu_si512(from + i * from_col);
+    TP__UNROLL
+    for (int i = 0; i < SQUARE; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    TP__UNROLL
+    for (int i = 0; i < SQUARE; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    TP__UNROLL
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+    TP__UNROLL
+    for (int i = 0; i < 8; i++) {
+        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    }
+    if (past) {
+        TP__UNROLL
+        for (int i = 0; i < SQUARE; i++) _mm512_stream_si512((void *)(to + i * to_row), r[i]);
+    } else {
+        TP__UNROLL
+        for (int i = 0; i < SQUARE; i++) _mm512_storeu_si512(to + i * to_row, r[i]);
+    }
+}
+#else
+DEFINE_SQUARE(uint32_t, w32)
+#endif
+#undef DEFINE_SQUARE
+
 #define DEFINE_COPY(T, w)                                                                     \
-    static void square_##w(char *to, const char *from, int64_t m, int64_t n, int64_t to_row,  \
+    static void corner_##w(char *to, const char *from, int64_t m, int64_t n, int64_t to_row,  \
                            int64_t from_col) {                                                \
-        T buf[SQUARE][SQUARE];                                                                \
-        for (int64_t j = 0; j < n; j++)                                                       \
-            memcpy(buf[j], from + j * from_col, (size_t)m * sizeof(T));                       \
         for (int64_t i = 0; i < m; i++) {                                                     \
             T *row = (T *)(to + i * to_row);                                                  \
-            for (int64_t j = 0; j < n; j++) row[j] = buf[j][i];                               \
+            for (int64_t j = 0; j < n; j++)                                                   \
+                row[j] = *(const T *)(from + i * (int64_t)sizeof(T) + j * from_col);          \
         }                                                                                     \
     }                                                                                         \
     static void across_##w(const tp__pw_block *b) {                                           \
         char *to = b->ptr[0];                                                                 \
         const char *from = b->ptr[1];                                                         \
+        const bool past = b->large && SQUARE * sizeof(T) >= LINE &&                           \
+                          ((uintptr_t)to | (uintptr_t)b->row[0]) % LINE == 0;                 \
         for (int64_t j = 0; j < b->n; j += SQUARE)                                            \
             for (int64_t i = 0; i < b->m; i += SQUARE) {                                      \
                 const int64_t m = b->m - i < SQUARE ? b->m - i : SQUARE;                      \
@@ -73,10 +134,11 @@ enum { SQUARE = 16 };
                 char *t = to + i * b->row[0] + j * (int64_t)sizeof(T);                        \
                 const char *f = from + i * (int64_t)sizeof(T) + j * b->col[1];                \
                 if (m == SQUARE && n == SQUARE)                                               \
-                    square_##w(t, f, SQUARE, SQUARE, b->row[0], b->col[1]);                   \
+                    square_##w(t, f, b->row[0], b->col[1], past);                             \
                 else                                                                          \
-                    square_##w(t, f, m, n, b->row[0], b->col[1]);                             \
+                    corner_##w(t, f, m, n, b->row[0], b->col[1]);                             \
             }                                                                                 \
+        if (past) _mm_sfence();                                                               \
     }                                                                                         \
     static void loop_##w(int64_t n, void *const *ptr, double p, double q) {                   \
         (void)p, (void)q;                                                                     \
@@ -105,7 +167,7 @@ static inline void gather_row(const uint8_t *x, float *restrict out, int64_t n) 
 }
 
 static void gather_rows(const tp__gather *g, int64_t from, int64_t to) {
-    enum { LINE = 64, AHEAD = 2 }; /* rows whose bytes are on their way already */
+    enum { AHEAD = 2 }; /* rows whose bytes are on their way already */
     for (int64_t i = from; i < to; i++) {
         const uint8_t *later = g->x + g->index[i + AHEAD < to ? i + AHEAD : i] * g->n;
         for (int64_t j = 0; j < g->n; j += LINE) __builtin_prefetch(later + j);

@@ -38,6 +38,7 @@ typedef struct tp__pw_block {
     int64_t row[TP__PW_ARGS], col[TP__PW_ARGS];
     double p, q;
     bool dense; /* m is 1 and every col the size of an element; false: find out */
+    bool large; /* p[0] is part of more than caches hold: it is better written past them */
 } tp__pw_block;
 typedef void (*tp__pw_fn)(const tp__pw_block *b);
 

@@ -5,12 +5,16 @@
  * So a loop exists once per op and dtype, and every element goes through the same arithmetic
  * wherever it lies. */
 #include "kernels/isa.h"
+#include <emmintrin.h>
 #include <string.h>
 
 enum {
     PIECE = 512,     /* elements of a packed piece */
     SHORT_ROW = 128, /* rows below this are packed several at a time */
-    MAX_SIZE = 8     /* bytes of an element */
+    MAX_SIZE = 8,    /* bytes of an element */
+    STREAMED = 128,  /* at a time of a result that is written past the caches ... */
+    SOON = 768,      /* ... and how far ahead of them operands are fetched */
+    LINE = 64
 };
 
 /* A block whose rows were merged where possible. */
@@ -20,6 +24,7 @@ typedef struct job {
     char *ptr[TP__PW_ARGS];
     int64_t row[TP__PW_ARGS], col[TP__PW_ARGS];
     double p, q;
+    bool large; /* and no operand is in the place of the result */
 } job;
 
 /* One packed piece per operand, and where it came from. */
@@ -149,30 +154,66 @@ static void run_pieces(const job *j) {
             run_piece(j, &s, i, c, 1, j->n - c < PIECE ? j->n - c : PIECE);
 }
 
+/* ---- results larger than caches -------------------------------------------------------------- */
+
+/* A piece of an operand's row that will be wanted soon, if it was not there for the row before. */
+static void fetch(const job *j, int k, const char *p) {
+    if (j->m > 1 && j->row[k] == 0) return;
+    for (int64_t b = 0; b < STREAMED * j->col[k]; b += LINE)
+        __builtin_prefetch(p + SOON * j->col[k] + b);
+}
+
+/* A store that misses the caches reads its line first, unless it goes past them: so results are
+ * collected in a buffer and leave it in whole lines. Returns how many elements did. */
+static int64_t run_past_caches(const job *j, tp__pw_loop loop, int64_t n, void *const *ptr) {
+    if ((uintptr_t)ptr[0] % LINE) return 0;
+    _Alignas(LINE) char data[STREAMED * MAX_SIZE];
+    const int size = j->k->size[0];
+    int64_t i = 0;
+    for (; i + STREAMED <= n; i += STREAMED) {
+        void *at[TP__PW_ARGS] = {data};
+        for (int k = 1; k < TP__PW_ARGS; k++) {
+            if (!j->k->size[k]) continue;
+            at[k] = (char *)ptr[k] + i * j->col[k];
+            fetch(j, k, at[k]);
+        }
+        loop(STREAMED, at, j->p, j->q);
+        char *out = (char *)ptr[0] + i * size;
+        for (int b = 0; b < STREAMED * size; b += (int)sizeof(__m128i))
+            _mm_stream_si128((__m128i *)(out + b), *(const __m128i *)(data + b));
+    }
+    return i;
+}
+
 /* Long rows that one of the kernel's loops takes as they are. */
 static void run_rows(const job *j, tp__pw_loop loop) {
     for (int64_t i = 0; i < j->m; i++) {
         void *at[TP__PW_ARGS] = {0};
         for (int k = 0; k < TP__PW_ARGS; k++)
             if (j->k->size[k]) at[k] = j->ptr[k] + i * j->row[k];
+        const int64_t done = j->large ? run_past_caches(j, loop ? loop : j->k->loop, j->n, at) : 0;
+        for (int k = 0; done && k < TP__PW_ARGS; k++)
+            if (j->k->size[k]) at[k] = (char *)at[k] + done * j->col[k];
         if (loop)
-            loop(j->n, at, j->p, j->q);
+            loop(j->n - done, at, j->p, j->q);
         else
-            run_dense(j, j->n, at);
+            run_dense(j, j->n - done, at);
     }
+    if (j->large) _mm_sfence(); /* before another thread is told that it is there */
 }
 
 /* ---- the block ------------------------------------------------------------------------------- */
 
 /* One row where all operands allow it. */
 static job merge_rows(const tp__pw_kernel *kernel, const tp__pw_block *b) {
-    job j = {.k = kernel, .m = b->m, .n = b->n, .p = b->p, .q = b->q};
+    job j = {.k = kernel, .m = b->m, .n = b->n, .p = b->p, .q = b->q, .large = b->large};
     bool one = true;
     for (int k = 0; k < TP__PW_ARGS; k++) {
         if (!kernel->size[k]) continue;
         j.ptr[k] = b->ptr[k];
         j.row[k] = b->row[k];
         j.col[k] = b->n == 1 ? b->row[k] : b->col[k];
+        j.large &= k == 0 || b->ptr[k] != b->ptr[0];
         one = one && (b->m == 1 || b->n == 1 || b->row[k] == b->n * b->col[k]);
     }
     if (one && b->n == 1 && b->m == 1)

@@ -5,6 +5,8 @@
 #include "tensor/tensor.h"
 #include <string.h>
 
+enum { LARGE = 8 << 20 }; /* bytes of a result that no cache near the processor keeps */
+
 typedef struct loop {
     tp__pw_fn fn;
     int nargs, ndim; /* ndim >= 1; the last axis is the columns, the one before it the rows */
@@ -13,6 +15,7 @@ typedef struct loop {
     char *ptr[TP__PW_ARGS];
     int64_t tile_rows, tile_cols, tiles_per_row;
     double p, q;
+    bool large;
 } loop;
 
 /* Copy axis `from` onto axis `to`, or, if `to` is dense around it, merge the two. */
@@ -60,7 +63,7 @@ static void run_rows(const loop *l, int64_t row, int64_t m, int64_t col, int64_t
     const int64_t span = r >= 0 ? l->dim[r] : 1;
     while (m > 0) {
         const int64_t in_span = row % span, take = m < span - in_span ? m : span - in_span;
-        tp__pw_block b = {.m = take, .n = n, .p = l->p, .q = l->q};
+        tp__pw_block b = {.m = take, .n = n, .p = l->p, .q = l->q, .large = l->large};
         for (int a = 0; a < l->nargs; a++) {
             if (!l->ptr[a]) continue;
             char *p = l->ptr[a] + col * l->stride[a][c];
@@ -139,6 +142,7 @@ TP__APART static void iterate_tiles(tp__pw_fn fn, const tp_shape *shape, tp_tens
     l.nargs = nargs;
     l.p = p;
     l.q = q;
+    l.large = args[0]->numel * tp__size_of((tp_dtype)args[0]->dtype) >= LARGE;
     build(&l, shape, args);
     const int64_t tiles = cut(&l);
     if (tiles == 1)
@@ -160,6 +164,7 @@ void tp__iterate(tp__pw_fn fn, const tp_shape *shape, tp_tensor *const *args, in
     }
     b.p = p;
     b.q = q;
+    b.large = false;
     fn(&b);
 }
 
