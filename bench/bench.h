@@ -78,6 +78,9 @@ void bench_peak(void *unused);
 /* The same in eight tiles for each thread of the pool. */
 void bench_peak_all(void *unused);
 double bench_peak_all_calls(void); /* of bench_peak that are in one of these */
+/* n zeros in memory such as tensors have. */
+float *bench_floats(int64_t n);
+void bench_drop_floats(const float *x, int64_t n);
 /* The sum of x[0..n) with the widest vectors: nothing reads memory faster on one thread. */
 typedef struct bench_traffic {
     const float *x;
@@ -85,7 +88,7 @@ typedef struct bench_traffic {
     int64_t n;
 } bench_traffic;
 void bench_read(void *traffic);
-void bench_copy(void *traffic); /* y = x */
+void bench_copy(void *traffic); /* y = x, for large x: past the caches */
 
 /* ---- bench_files.c: `taper-bench --peak PROGRAM...`, its main() ---- */
 int bench_peak_memory(char *const *argv);

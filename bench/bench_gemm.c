@@ -120,10 +120,13 @@ static void run_xsmm(void *ctx) {
 #endif
 
 static float *filled(int64_t n, int step) {
-    float *x = aligned_alloc(64, (size_t)(n * 4 + 63) / 64 * 64);
-    if (!x) exit(1);
+    float *x = bench_floats(n);
     for (int64_t i = 0; i < n; i++) x[i] = (float)(i * step % 1009) / 1009 - 0.5f;
     return x;
+}
+
+static int64_t workspace_floats(const tp__gemm *g) {
+    return (int64_t)tp__gemm_workspace(g) / 4 + 16;
 }
 
 static product make_product(int64_t M, int64_t N, int64_t K, const char *how) {
@@ -145,7 +148,7 @@ static product make_product(int64_t M, int64_t N, int64_t K, const char *how) {
         .c = filled(M * N, 1),
         .c_row = N,
     };
-    p.workspace = filled((int64_t)tp__gemm_workspace(&p.g) / 4 + 16, 1);
+    p.workspace = bench_floats(workspace_floats(&p.g));
 #ifdef BENCH_LIBXSMM
     find_xsmm(&p);
 #endif
@@ -153,10 +156,11 @@ static product make_product(int64_t M, int64_t N, int64_t K, const char *how) {
 }
 
 static void free_product(product *p) {
-    free((float *)p->g.a);
-    free((float *)p->g.b);
-    free(p->g.c);
-    free(p->workspace);
+    const tp__gemm *g = &p->g;
+    bench_drop_floats(g->a, g->M * g->K);
+    bench_drop_floats(g->b, g->K * g->N);
+    bench_drop_floats(g->c, g->M * g->N);
+    bench_drop_floats(p->workspace, workspace_floats(g));
 }
 
 static void add_peers(bench_row *row, product *p) {
@@ -214,6 +218,25 @@ static void all_threads_row(int64_t M, int64_t N, int64_t K, const char *how) {
     free_product(&p);
 }
 
+enum { LARGE = 4 << 20 }; /* elements of a matrix that comes from memory */
+
+/* What vectors are for: the same product element by element in Python, of which two rows take long
+ * enough. */
+static void add_python_loop(bench_row *row, int64_t M, int64_t K) {
+    enum { ROWS = 2 };
+    char setup[160], step[160];
+    snprintf(setup, sizeof setup,
+             "x = torch.rand(%d, %lld); w = torch.rand(%lld, 1); y = torch.zeros(%d, 1)", ROWS,
+             (long long)K, (long long)K, ROWS);
+    snprintf(step, sizeof step, "element_by_element(x, w, y)");
+    const int before = row->n;
+    bench_add_python(row, " loop", setup, step, 10000);
+    for (int c = before; c < row->n; c++) {
+        row->contender[c].work = row->work * ROWS / (double)M;
+        row->contender[c].goal = 10000;
+    }
+}
+
 /* Bound by reading the matrix: GB/s of it. */
 static void vector_row(int64_t M, int64_t K, const char *how) {
     set_threads(1);
@@ -229,6 +252,7 @@ static void vector_row(int64_t M, int64_t K, const char *how) {
     bench_add(&row, BENCH_OURS, "taper", run_taper, &p);
     bench_add(&row, BENCH_LIMIT, "read", bench_read, &t);
     add_peers(&row, &p);
+    if (M * K > LARGE && !p.ta) add_python_loop(&row, M, K);
     bench_run(&row);
     free_product(&p);
 }

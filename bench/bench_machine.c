@@ -68,23 +68,37 @@ double bench_peak_all_calls(void) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+float *bench_floats(int64_t n) {
+    float *x = tp__alloc((size_t)n * sizeof *x);
+    if (!x) exit(tp_perror("bench"));
+    memset(x, 0, (size_t)n * sizeof *x);
+    return x;
+}
+void bench_drop_floats(const float *x, int64_t n) {
+    tp__free((float *)(uintptr_t)x, (size_t)n * sizeof *x);
+}
+
 typedef float wide __attribute__((vector_size(64), aligned(4), may_alias));
 
-#define DEFINE_READ(name, isa)                                                  \
-    __attribute__((target(isa))) static float name(const float *x, int64_t n) { \
-        wide a = {0}, b = a, c = a, d = a;                                      \
-        for (; n >= 64; n -= 64, x += 64) {                                     \
-            a += *(const wide *)x;                                              \
-            b += *(const wide *)(x + 16);                                       \
-            c += *(const wide *)(x + 32);                                       \
-            d += *(const wide *)(x + 48);                                       \
-        }                                                                       \
-        a = (a + b) + (c + d);                                                  \
-        return a[0];                                                            \
+/* Several streams at once: memory gives more to them than to one, and sums wait for none. */
+enum { STREAMS = 6, LINE = 16 };
+#define DEFINE_READ(name, isa)                                                            \
+    __attribute__((target(isa))) static float name(const float *x, int64_t n) {           \
+        const int64_t length = n / STREAMS / LINE * LINE;                                 \
+        wide sum[STREAMS] = {{0}};                                                        \
+        for (const float *end = x + length; x < end; x += LINE) {                         \
+            _Pragma("GCC unroll 6") for (int s = 0; s < STREAMS; s++) sum[s] +=           \
+                *(const wide *)(x + s * length);                                          \
+        }                                                                                 \
+        for (int s = 1; s < STREAMS; s++) sum[0] += sum[s];                               \
+        float all[LINE], total = 0;                                                       \
+        memcpy(all, sum, sizeof all);                                                     \
+        for (int i = 0; i < LINE; i++) total += all[i]; /* or the compiler drops lanes */ \
+        return total;                                                                     \
     }
 DEFINE_READ(read_base, "sse2")
 DEFINE_READ(read_v3, "avx2")
-DEFINE_READ(read_v4, "avx512f")
+DEFINE_READ(read_v4, "avx512f,prefer-vector-width=512")
 
 void bench_read(void *traffic) {
     static float (*const read[TP__ISA_COUNT])(const float *, int64_t) = {read_base, read_v3,
@@ -93,7 +107,31 @@ void bench_read(void *traffic) {
     sink = read[tp__cpu_isa()](t->x, t->n);
 }
 
+/* Lines stored past the caches, which are then not read first: several streams again. */
+enum { COPIES = 4, STEP = 4 * LINE };
+#define DEFINE_COPY(name, isa, V, LOAD, STREAM)                                                \
+    __attribute__((target(isa))) static void name(const float *x, float *y, int64_t n) {       \
+        const int64_t length = n / COPIES / STEP * STEP, width = (int)(sizeof(V) / sizeof *x); \
+        for (int64_t i = 0; i < length; i += STEP)                                             \
+            for (int s = 0; s < COPIES; s++)                                                   \
+                for (int64_t j = s * length + i, end = j + STEP; j < end; j += width)          \
+                    STREAM((void *)(y + j), LOAD((const void *)(x + j)));                      \
+        memcpy(y + COPIES * length, x + COPIES * length,                                       \
+               (size_t)(n - COPIES * length) * sizeof *x);                                     \
+        _mm_sfence();                                                                          \
+    }
+DEFINE_COPY(copy_base, "sse2", __m128i, _mm_loadu_si128, _mm_stream_si128)
+DEFINE_COPY(copy_v3, "avx2", __m256i, _mm256_loadu_si256, _mm256_stream_si256)
+DEFINE_COPY(copy_v4, "avx512f", __m512i, _mm512_loadu_si512, _mm512_stream_si512)
+
 void bench_copy(void *traffic) {
+    static void (*const copy[TP__ISA_COUNT])(const float *, float *, int64_t) = {copy_base, copy_v3,
+                                                                                 copy_v4};
+    const bench_traffic *t = traffic;
+    copy[tp__cpu_isa()](t->x, t->y, t->n);
+}
+
+static void memory_copy(void *traffic) {
     const bench_traffic *t = traffic;
     memcpy(t->y, t->x, (size_t)t->n * sizeof *t->y);
 }
@@ -189,10 +227,7 @@ void bench_machine(void) {
     if (peak.threads > 1) bench_run(&peak);
 
     const int64_t n = 16 << 20; /* 64 MiB each */
-    bench_traffic t = {
-        .n = n, .x = aligned_alloc(64, (size_t)n * 4), .y = aligned_alloc(64, (size_t)n * 4)};
-    if (!t.x || !t.y) return;
-    memset((float *)t.x, 0, (size_t)n * 4);
+    bench_traffic t = {.n = n, .x = bench_floats(n), .y = bench_floats(n)};
     bench_row read = {.group = "machine",
                       .name = "read 64 MiB",
                       .threads = 1,
@@ -205,9 +240,10 @@ void bench_machine(void) {
                       .threads = 1,
                       .unit = "GB/s",
                       .work = (double)n * 8e-9};
-    bench_add(&copy, BENCH_OURS, "memcpy", bench_copy, &t);
+    bench_add(&copy, BENCH_OURS, "copy", bench_copy, &t);
+    bench_add(&copy, BENCH_LIMIT, "memcpy", memory_copy, &t);
     bench_run(&copy);
-    free((float *)t.x);
-    free(t.y);
+    bench_drop_floats(t.x, n);
+    bench_drop_floats(t.y, n);
     bench_pool();
 }
