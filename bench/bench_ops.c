@@ -10,6 +10,8 @@
 
 #include <immintrin.h>
 
+#include "base/base.h"
+
 enum { SMALL = 65536, LARGE = 16 << 20 };
 
 static tp_tensor *a, *b, *row, *leaf, *few, *other; /* kept for the whole group */
@@ -72,10 +74,13 @@ static void drop(void) {
     tp_free(row);
 }
 
-static void time_row(const char *name, void (*fn)(void *), double per) {
-    bench_row r = {.group = "ops", .threads = 1, .unit = "ns", .per_call = true, .work = 1e9 / per};
-    snprintf(r.name, sizeof r.name, "%s", name);
+/* Time for each of SMALL numbers; the goal is that to PyTorch. */
+static void each_row(const char *name, void (*fn)(void *), const char *torch) {
+    bench_row r = {
+        .group = "ops", .threads = 1, .unit = "ns", .per_call = true, .work = 1e9 / SMALL};
+    snprintf(r.name, sizeof r.name, "%s of 64 K, each", name);
     bench_add(&r, BENCH_OURS, "taper", fn, NULL);
+    bench_add_torch(&r, "x = torch.rand(1, 65536) + 0.5", torch, 2);
     bench_run(&r);
 }
 /* A small op, whose goal is a time; torch is called from Python, as its users call it. */
@@ -93,17 +98,30 @@ static void overhead_row(const char *name, void (*fn)(void *), double at_most, c
     bench_add_torch(&r, setup, torch, 1.2);
     bench_run(&r);
 }
-static void large_row(const char *name, void (*fn)(void *), const char *limit, void (*best)(void *),
-                      bench_traffic *t, double bytes, double goal) {
-    bench_row r = {.group = "ops",
-                   .threads = 1,
-                   .unit = "GB/s",
-                   .work = bytes * 4e-9 * LARGE,
-                   .of_limit = goal};
-    snprintf(r.name, sizeof r.name, "%s", name);
-    bench_add(&r, BENCH_OURS, "taper", fn, NULL);
-    bench_add(&r, BENCH_LIMIT, limit, best, t);
-    bench_run(&r);
+/* A large op: our share of the best loop with its traffic, our goal to PyTorch. */
+typedef struct large_op {
+    const char *name;
+    void (*fn)(void *);
+    const char *torch;
+    double goal, to_torch;
+} large_op;
+
+static void large_rows(const large_op *op, int n, const char *limit, void (*best)(void *),
+                       bench_traffic *t, double bytes) {
+    static const char setup[] = "a = torch.rand(4096, 4096) + 0.5; b = torch.rand(4096, 4096)\n"
+                                "row = torch.rand(4096)";
+    for (; n > 0; n--, op++) {
+        bench_row r = {.group = "ops",
+                       .threads = 1,
+                       .unit = "GB/s",
+                       .work = bytes * 4e-9 * LARGE,
+                       .of_limit = op->goal};
+        snprintf(r.name, sizeof r.name, "%s", op->name);
+        bench_add(&r, BENCH_OURS, "taper", op->fn, NULL);
+        bench_add(&r, BENCH_LIMIT, limit, best, t);
+        bench_add_torch(&r, setup, op->torch, op->to_torch);
+        bench_run(&r);
+    }
 }
 
 static void small_ops(void) {
@@ -111,25 +129,32 @@ static void small_ops(void) {
     overhead_row("mul, sum, backward of 4", run_backward, 400,
                  "torch.mul(leaf, other).sum().backward(); leaf.grad = None");
     make(1, SMALL);
-    time_row("exp of 64 K, each", run_exp, SMALL);
-    time_row("log of 64 K, each", run_log, SMALL);
-    time_row("sigmoid of 64 K, each", run_sigmoid, SMALL);
-    time_row("tanh of 64 K, each", run_tanh, SMALL);
+    each_row("exp", run_exp, "torch.exp(x)");
+    each_row("log", run_log, "torch.log(x)");
+    each_row("sigmoid", run_sigmoid, "torch.sigmoid(x)");
+    each_row("tanh", run_tanh, "torch.tanh(x)");
     drop();
 }
 static void large_ops(void) {
+    static const large_op two[] = {{"add of 16 M", run_add, "torch.add(a, b)", 0.9, 1},
+                                   {"mul of 16 M", run_mul, "torch.mul(a, b)", 0.9, 1}},
+                          copies[] = {{"add of a row to 16 M", run_add_row, "torch.add(a, row)",
+                                       0.9, 1},
+                                      {"relu of 16 M", run_relu, "torch.relu(a)", 0.9, 1},
+                                      {"transposed copy of 16 M", run_transpose,
+                                       "a.t().clone(memory_format=torch.contiguous_format)", 0.45,
+                                       1.5}},
+                          reads[] = {
+                              {"sum of 16 M", run_sum, "a.sum()", 0.9, 1},
+                              {"mean of 16 M over rows", run_mean_rows, "a.mean(0)", 0.9, 1},
+                              {"mean of 16 M over columns", run_mean_columns, "a.mean(1)", 0.9, 1}};
     make(4096, LARGE / 4096);
     tp_tensor *out = tp_keep(tp_zeros(TP_SHAPE(LARGE), TP_FLOAT32));
     if (!a || !b || !out) return;
     bench_traffic t = {.x = tp_data_f32(a), .y = tp_data_f32(out), .n = LARGE};
-    large_row("add of 16 M", run_add, "loop", add_loop, &t, 3, 0.9);
-    large_row("mul of 16 M", run_mul, "loop", add_loop, &t, 3, 0.9);
-    large_row("add of a row to 16 M", run_add_row, "copy", bench_copy, &t, 2, 0.9);
-    large_row("relu of 16 M", run_relu, "copy", bench_copy, &t, 2, 0.9);
-    large_row("sum of 16 M", run_sum, "read", bench_read, &t, 1, 0.9);
-    large_row("mean of 16 M over rows", run_mean_rows, "read", bench_read, &t, 1, 0.9);
-    large_row("mean of 16 M over columns", run_mean_columns, "read", bench_read, &t, 1, 0.9);
-    large_row("transposed copy of 16 M", run_transpose, "copy", bench_copy, &t, 2, 0.45);
+    large_rows(two, TP__COUNT(two), "loop", add_loop, &t, 3);
+    large_rows(copies, TP__COUNT(copies), "copy", bench_copy, &t, 2);
+    large_rows(reads, TP__COUNT(reads), "read", bench_read, &t, 1);
     tp_free(out);
     drop();
 }
