@@ -150,6 +150,30 @@ static void a_loaders_generator_gives_seeds(void **state) {
     tp_scope_end(s);
 }
 
+/* One gradient, then zeros: in PyTorch the average stays at the number whose tenth rounds up. */
+static void average_of_zeros(tp_optim *opt, tp_tensor *x, const char *name) {
+    for (int i = 0; i < 1100; i++) {
+        const tp_scope s = tp_scope_begin();
+        tpt_ok(tp_set_grad(x, tp_full(TP_SHAPE(20), i ? 0 : 1, TP_FLOAT32)));
+        tpt_ok(tp_optim_step(opt));
+        tp_scope_end(s);
+    }
+    tp_dict *d = tp_optim_state(opt);
+    for (int i = 0; i < 20; i++) assert_true(tp_data_f32(tp_dict_get(d, name))[i] == 0);
+    tp_dict_free(d);
+    tp_optim_free(opt);
+}
+
+static void subnormal_averages_are_zero(void **state) {
+    (void)state;
+    tp_tensor *x = tp_keep(tp_requires_grad_(tp_zeros(TP_SHAPE(20), TP_FLOAT32)));
+    average_of_zeros(tp_sgd_params(&x, 1, .lr = 1, .momentum = 0.9), x, "0.momentum");
+    average_of_zeros(tp_adam_params(&x, 1, .beta2 = 0.9), x, "0.exp_avg");
+    average_of_zeros(tp_adam_params(&x, 1, .beta2 = 0.9), x, "0.exp_avg_sq");
+    tp_zero_grad(x);
+    tp_free(x);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TPT(results_are_contiguous),
@@ -162,6 +186,7 @@ int main(void) {
         TPT(T_reverses_all_axes),
         TPT(names_are_those_of_1_13_and_yours),
         TPT(a_loaders_generator_gives_seeds),
+        TPT(subnormal_averages_are_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

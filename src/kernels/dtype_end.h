@@ -3,6 +3,7 @@
 #undef SUF
 #undef FLOATS
 #undef T_MAX
+#undef T_TINY
 #undef T_ABS
 #undef T_SQRT
 #undef T_FLOOR

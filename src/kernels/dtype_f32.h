@@ -6,6 +6,7 @@
 #define SUF f32
 #define FLOATS 1
 #define T_MAX FLT_MAX
+#define T_TINY FLT_MIN /* smaller ones are subnormal */
 #define T_ABS fabsf
 #define T_SQRT sqrtf
 #define T_FLOOR floorf

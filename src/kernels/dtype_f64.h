@@ -6,6 +6,7 @@
 #define SUF f64
 #define FLOATS 1
 #define T_MAX DBL_MAX
+#define T_TINY DBL_MIN
 #define T_ABS fabs
 #define T_SQRT sqrt
 #define T_FLOOR floor
