@@ -500,8 +500,8 @@ static void bad_losses(void **state) {
     } want[] = {
         {0, TP_EVALUE, "fit: epoch 1, batch 3: loss is nan; a smaller learning rate usually helps"},
         {1, TP_EVALUE, "fit: epoch 1, batch 3: loss is inf; a smaller learning rate usually helps"},
-        {2, TP_ENULL, "fit: epoch 1, batch 3: the loss function's result: an argument is NULL"},
-        {3, TP_ESHAPE, "fit: epoch 1, batch 3: the loss function gave 24 numbers, not one"},
+        {2, TP_EUSER, "fit: epoch 1, batch 3: the loss function returned NULL, and no error"},
+        {3, TP_ESHAPE, "fit: epoch 1, batch 3: the loss function gave 24 numbers, not one (take their tp_mean)"},
         {4, TP_EGRAD, "fit: epoch 1, batch 3: backward: ..."},
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {

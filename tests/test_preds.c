@@ -90,7 +90,7 @@ static void predictions(void **state) {
     assert_int_equal(tp_ndim(one), 1);
     assert_true(tp_allclose(one, tp_select(preds, 0, 20), 1e-6, 1e-6));
     assert_null(tp_learner_predict(t.l, tp_zeros(TP_SHAPE(3), TP_FLOAT32)));
-    tpt_expect_error(TP_ESHAPE, "predict: linear: I is 3 in x but 4 in w...");
+    tpt_expect_error(TP_ESHAPE, "predict: linear: I is 3 in x [1, 3] but 4 in w...");
     tp_scope_end(s);
     end(&t);
 }

@@ -80,6 +80,7 @@ TP_API int tp_perror(const char *what);
 TP_API void tp__error_site(const char *file, int line);
 TP_API tp_status tp__site_status(tp_status r, const char *file, int line);
 TP_API double tp__site_double(double r, const char *file, int line);
+TP_API int64_t tp__site_int(int64_t r, const char *file, int line);
 TP_API void *tp__site_object(void *r, const char *file, int line);
 #define TP__OBJECT(call) tp__site_object(call, __FILE__, __LINE__)
 

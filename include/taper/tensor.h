@@ -172,5 +172,6 @@ TP_API tp_tensor *tp__site(tp_tensor *t, const char *file, int line);
 #define tp_from_ints(...) TP__SITE(tp_from_ints(__VA_ARGS__))
 #define tp_scalar(...) TP__SITE(tp_scalar(__VA_ARGS__))
 #define tp_item(...) tp__site_double(tp_item(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_item_int(...) tp__site_int(tp_item_int(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 #endif

@@ -73,7 +73,8 @@ tp_tensor *tp_requires_grad_(tp_tensor *x) {
     if (!x) return tp__error_null("requires_grad_"), NULL;
     if (!tp__is_float((tp_dtype)x->dtype))
         return tp__fail(TP_EDTYPE,
-                        "requires_grad_: only floating tensors have gradients; this one is %s",
+                        "requires_grad_: only floating tensors have gradients; this one is %s "
+                        "(tp_to(x, TP_FLOAT32) makes a float of it)",
                         tp_dtype_name((tp_dtype)x->dtype));
     x->requires_grad = true;
     return x;

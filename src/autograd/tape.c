@@ -39,6 +39,7 @@ static void forget(tp_tensor *x) {
     x->node = NULL;
     x->grad_fn = NULL;
     x->requires_grad = x->retain_grad = false;
+    x->lost = true;
 }
 
 /* A scope lets go of a node: its result, if anybody still holds it, is a constant from now on. */
@@ -230,7 +231,13 @@ static bool backward(tp_tensor *loss, tp_tensor *g) {
 
 static bool has_history(const tp_tensor *loss) {
     if (TP__LIKELY(loss->requires_grad)) return true;
-    tp_error_set(TP_EGRAD, "backward: no tensor that requires a gradient leads to this one");
+    if (loss->lost)
+        tp_error_set(TP_EGRAD, "backward: the scope in which this tensor was made has ended, and "
+                               "its tape with it; call backward before tp_scope_end");
+    else
+        tp_error_set(TP_EGRAD, "backward: no tensor that requires a gradient leads to this one; "
+                               "comparisons, tp_argmax, tp_detach and tp_scope_no_grad() let none "
+                               "through (an accuracy is no loss)");
     return false;
 }
 

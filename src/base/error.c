@@ -134,6 +134,11 @@ double tp__site_double(double r, const char *file, int line) {
     return r;
 }
 
+int64_t tp__site_int(int64_t r, const char *file, int line) {
+    if (TP__UNLIKELY(r < 0)) tp__error_site(file, line);
+    return r;
+}
+
 void *tp__site_object(void *r, const char *file, int line) {
     if (TP__UNLIKELY(!r)) tp__error_site(file, line);
     return r;

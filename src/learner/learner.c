@@ -17,12 +17,14 @@ static bool is_stop(const tp_learner *l, tp_status r) {
 /* ---- one batch ------------------------------------------------------------------------------- */
 
 static tp_status made(const char *what, const tp_tensor *x) {
-    return x ? TP_OK : tp__error_null(what);
+    if (x || tp_error_code()) return x ? TP_OK : tp_error_code();
+    return tp_error_set(TP_EUSER, "%s returned NULL, and no error", what);
 }
 
 static tp_status check_loss(const tp_tensor *loss) {
     if (tp_numel(loss) != 1)
-        return tp_error_set(TP_ESHAPE, "the loss function gave %lld numbers, not one",
+        return tp_error_set(TP_ESHAPE,
+                            "the loss function gave %lld numbers, not one (take their tp_mean)",
                             (long long)tp_numel(loss));
     const double value = tp_item(loss);
     if (isfinite(value)) return TP_OK;
@@ -33,9 +35,9 @@ static tp_status check_loss(const tp_tensor *loss) {
 static tp_status train_batch(tp_learner *l) {
     tp_progress *p = &l->progress;
     tp_status r = TP__EVENT(l, before_batch);
-    if (!r) r = made("the model's result", p->pred = tp_forward(l->model, p->x));
+    if (!r) r = made("the model", p->pred = tp_forward(l->model, p->x));
     if (!r) r = TP__EVENT(l, after_pred);
-    if (!r) r = made("the loss function's result", p->loss = l->loss(p->pred, p->y));
+    if (!r) r = made("the loss function", p->loss = l->loss(p->pred, p->y));
     if (!r) r = check_loss(p->loss);
     if (!r) r = TP__EVENT(l, after_loss);
     if (!r) r = tp_backward(p->loss);
@@ -52,7 +54,7 @@ static tp_status train_batch(tp_learner *l) {
 
 static tp_status valid_batch(tp_learner *l, int64_t n, tp__mean *mean, bool events) {
     tp_progress *p = &l->progress;
-    tp_status r = made("the model's result", p->pred = tp_forward(l->model, p->x));
+    tp_status r = made("the model", p->pred = tp_forward(l->model, p->x));
     if (!r) r = tp__mean_add(&mean[0], "loss", p->loss = l->loss(p->pred, p->y), n);
     for (int i = 0; i < l->nmetrics && !r; i++)
         r = tp__mean_add(&mean[1 + i], l->metric[i].name, l->metric[i].fn(p->pred, p->y), n);

@@ -63,15 +63,22 @@ static tp_tensor *apply_shape(const tp__op *op, tp_tensor *x, const tp_shape *s)
     return tp__apply(&c);
 }
 
+static tp_tensor *not_viewable(const tp_tensor *x, const tp_shape *shape) {
+    char have[TP__SHAPE_TEXT], want[TP__SHAPE_TEXT], steps[TP__SHAPE_TEXT];
+    tp_shape stride = {.ndim = x->ndim};
+    memcpy(stride.dim, x->stride, (size_t)x->ndim * sizeof *stride.dim);
+    return tp__fail(TP_ESHAPE,
+                    "view: %s with strides %s (transposed, sliced or expanded) is not %s without a "
+                    "copy; tp_reshape makes one",
+                    tp__shape_text(&x->s, have), tp__shape_text(&stride, steps),
+                    tp__shape_text(shape, want));
+}
+
 tp_tensor *tp_view(tp_tensor *x, tp_shape shape) {
     if (!x) return tp__error_null("view"), NULL;
     int64_t stride[TP_MAX_DIM];
     if (!tp__infer_shape("view", &shape, x->numel)) return NULL;
-    if (!tp__view_strides(x, &shape, stride))
-        return tp__fail(
-            TP_ESHAPE,
-            "view: this tensor is not laid out so that it can be viewed in that shape without a "
-            "copy (a transposed or sliced one?); use tp_reshape");
+    if (!tp__view_strides(x, &shape, stride)) return not_viewable(x, &shape);
     return apply_shape(&op_view, x, &shape);
 }
 tp_tensor *tp_reshape(tp_tensor *x, tp_shape shape) {

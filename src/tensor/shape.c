@@ -38,8 +38,8 @@ bool tp__broadcast(const char *what, const tp_shape *a, const tp_shape *b, tp_sh
         if (da != db && da != 1 && db != 1) {
             char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
             tp_error_set(TP_ESHAPE,
-                         "%s: cannot broadcast %s with %s (dim %d: %" PRId64 " against %" PRId64
-                         ")",
+                         "%s: cannot broadcast %s with %s: dim %d is %" PRId64 " and %" PRId64
+                         "; sizes must be equal, or one of them 1",
                          what, tp__shape_text(a, ta), tp__shape_text(b, tb), -i, da, db);
             return false;
         }
@@ -129,8 +129,10 @@ bool tp__infer_shape(const char *what, tp_shape *want, int64_t n) {
     else if (hole >= 0 && known == 0)
         return tp_error_set(TP_ESHAPE, "%s: the -1 of %s could be any size", what, text), false;
     else if (hole >= 0 || known != n)
-        return tp_error_set(TP_ESHAPE, "%s: shape %s does not hold %" PRId64 " elements", what,
-                            text, n),
+        return tp_error_set(TP_ESHAPE,
+                            "%s: the tensor has %" PRId64
+                            " elements, which the shape %s cannot hold",
+                            what, n, text),
                false;
     return true;
 }

@@ -85,10 +85,41 @@ static const tp__sig_code *code_of(tp__sig *sig) {
 typedef struct env {
     const char *what;
     const tp__sig_code *code;
+    tp_tensor *const *in;
     int64_t size[MAX_SYMBOLS];
     int8_t from[MAX_SYMBOLS]; /* operand that bound it, -1 if none has */
     tp_shape batch;
 } env;
+
+/* What would fit instead, where a matrix b does not go with the last axis of a: an image that was
+ * not flattened to a row, or in x @ w a w that should be turned. Else "". */
+static void hint(const env *e, int sym, int from, int op, char *text, size_t size) {
+    const tp_tensor *a = e->in[from], *b = e->in[op];
+    const operand *oa = &e->code->in[from], *ob = &e->code->in[op];
+    *text = '\0';
+    if (a->ndim < 2 || b->ndim != 2 || ob->n != 2 || oa->sym[oa->n - 1] != sym) return;
+    const bool product = ob->sym[0] == sym; /* x[M, K] w[K, N], not x[I] w[O, I] */
+    const int64_t columns = a->shape[a->ndim - 1], flat = columns * a->shape[a->ndim - 2],
+                  wanted = b->shape[!product], other = b->shape[product];
+    if (product && columns == other)
+        snprintf(text, size, "; tp_T(%s) would fit", ob->name);
+    else if (flat == wanted || (product && flat == other))
+        snprintf(text, size, "; tp_view(%s, TP_SHAPE(-1, %" PRId64 "))%s%s%s would fit", oa->name,
+                 flat, flat == wanted ? "" : " with tp_T(", flat == wanted ? "" : ob->name,
+                 flat == wanted ? "" : ")");
+}
+
+/* "matmul: K is 28 in x [28, 28] but 784 in w [784, 30]", and what would fit. */
+static bool mismatch(const env *e, int sym, int64_t size, int op) {
+    const int from = e->from[sym];
+    char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT], instead[96];
+    hint(e, sym, from, op, instead, sizeof instead);
+    tp_error_set(TP_ESHAPE, "%s: %s is %" PRId64 " in %s %s but %" PRId64 " in %s %s%s", e->what,
+                 e->code->symbol[sym], e->size[sym], e->code->in[from].name,
+                 tp__shape_text(&e->in[from]->s, ta), size, e->code->in[op].name,
+                 tp__shape_text(&e->in[op]->s, tb), instead);
+    return false;
+}
 
 static bool bind(env *e, int sym, int64_t size, int op) {
     if (e->from[sym] < 0) {
@@ -97,10 +128,7 @@ static bool bind(env *e, int sym, int64_t size, int op) {
         return true;
     }
     if (TP__LIKELY(e->size[sym] == size)) return true;
-    tp_error_set(TP_ESHAPE, "%s: %s is %" PRId64 " in %s but %" PRId64 " in %s", e->what,
-                 e->code->symbol[sym], e->size[sym], e->code->in[e->from[sym]].name, size,
-                 e->code->in[op].name);
-    return false;
+    return mismatch(e, sym, size, op);
 }
 
 static bool wrong_rank(const env *e, const operand *o, const tp_tensor *x) {
@@ -128,7 +156,7 @@ static bool unify(env *e, int op, const tp_tensor *x) {
 bool tp__sig_infer(const char *what, tp__sig *sig, tp_tensor *const *in, int nin, tp_shape *out) {
     const tp__sig_code *code = code_of(sig);
     if (!code) return false;
-    env e = {.what = what, .code = code};
+    env e = {.what = what, .code = code, .in = in};
     memset(e.from, -1, sizeof e.from);
     for (int i = 0; i < code->noperands; i++) {
         const tp_tensor *x = i < nin ? in[i] : TP_NONE;

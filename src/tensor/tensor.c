@@ -73,7 +73,7 @@ static void begin_handle(tp_tensor *x, tp__storage *st, int dtype) {
     x->refs = 1;
     x->kept = 0;
     x->dtype = (uint8_t)dtype;
-    x->weak = x->requires_grad = x->retain_grad = false;
+    x->weak = x->requires_grad = x->retain_grad = x->lost = false;
     x->st = st;
     x->node = NULL;
     x->grad_fn = NULL;
@@ -284,8 +284,8 @@ static tp_tensor *from_list(const void *v, int64_t n, tp_shape shape, tp_dtype d
     char text[TP__SHAPE_TEXT];
     int64_t want;
     if (check_new("from", &shape, dtype, &want) && want != n)
-        return tp__fail(TP_ESHAPE, "from: %lld values for the shape %s", (long long)n,
-                        tp__shape_text(&shape, text));
+        return tp__fail(TP_ESHAPE, "from: %lld values for the shape %s, which holds %lld",
+                        (long long)n, tp__shape_text(&shape, text), (long long)want);
     return tp_from(v, shape, dtype);
 }
 tp_tensor *tp_from_floats(tp_shape shape, const float *v, int64_t n) {
@@ -384,7 +384,9 @@ static bool one_element(const tp_tensor *x) {
     if (!x) return tp__error_null("item"), false;
     if (x->numel == 1) return true;
     const tp_shape s = tp__shape(x);
-    tp_error_set(TP_ESHAPE, "item: only a tensor of one element is a number; this one is %s",
+    tp_error_set(TP_ESHAPE,
+                 "item: only a tensor of one element is a number; this one is %s (take its tp_sum "
+                 "or tp_mean, or pick one with tp_at)",
                  tp__shape_text(&s, text));
     return false;
 }

@@ -24,6 +24,7 @@ struct tp_tensor {
     bool retain_grad;
     bool dense; /* row-major without gaps; axes of size 1 may have any stride */
     bool one;   /* all elements lie in one place: a number, expanded or not */
+    bool lost;  /* its history went with the scope in which it was made */
     void *data; /* the first element */
     int64_t numel;
     tp__storage *st;
