@@ -1,4 +1,4 @@
-// circle.cpp -- taper from C++17: the same header, with braces for lists and numbers as operands.
+// circle.cpp -- taper from C++17: the same header; options are values.
 //
 // It learns which points lie inside a circle, and shows that errors are values here too.
 #include <taper.h>
@@ -20,12 +20,11 @@ int main() {
     tp_tensor *x = tp_mul(tp_sub(tp_rand(TP_SHAPE(512, 2), TP_FLOAT32, nullptr), 0.5), 2);
     tp_tensor *inside = tp_lt(tp_sum_dim(tp_pow(x, 2), TP_DIMS(1), TP_KEEPDIM), 0.6);
 
-    const std::unique_ptr<tp_module, free_module> net(tp_nn_sequential(
-        {tp_nn_linear(2, 16, nullptr), tp_nn_tanh(), tp_nn_linear(16, 1, nullptr)}));
-    tp_adam_opts opts{};
-    opts.size = sizeof opts;
+    const std::unique_ptr<tp_module, free_module> net(
+        tp_nn_sequential(tp_nn_linear(2, 16), tp_nn_tanh(), tp_nn_linear(16, 1)));
+    tp_adam_opts opts{}; // in C++20: tp_adam(net.get(), {.lr = 0.05})
     opts.lr = 0.05;
-    const std::unique_ptr<tp_optim, free_optim> opt(tp_adam(net.get(), &opts));
+    const std::unique_ptr<tp_optim, free_optim> opt(tp_adam(net.get(), opts));
 
     for (int step = 0; step <= 200; step++) {
         const tp_scope s = tp_scope_begin();
@@ -37,6 +36,8 @@ int main() {
     }
     std::printf("right: %.3f\n", tp_item(tp_batch_accuracy(tp_forward(net.get(), x), inside)));
 
+    tp_print(tp_sigmoid(tp_forward(net.get(), tp_floats(TP_SHAPE(2, 2), 0, 0.1, 0.9, -0.9))));
     if (!tp_matmul(x, x)) std::printf("%s\n", tp_error_message());
+    if (tp_backward(tp_forward(net.get(), x))) std::printf("%s\n", tp_error_message());
     return 0;
 }

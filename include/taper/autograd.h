@@ -84,7 +84,9 @@ TP_API void tp_set_detect_anomaly(bool on);
 
 #ifdef __cplusplus
 }
-#elif !defined TAPER_PLAIN
+#endif
+
+#ifndef TAPER_PLAIN
 #define tp_backward(...) tp__site_status(tp_backward(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_backward_from(...) tp__site_status(tp_backward_from(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_graph_dot(...) tp__site_status(tp_graph_dot(__VA_ARGS__), __FILE__, __LINE__)

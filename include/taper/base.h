@@ -82,7 +82,16 @@ TP_API tp_status tp__site_status(tp_status r, const char *file, int line);
 TP_API double tp__site_double(double r, const char *file, int line);
 TP_API int64_t tp__site_int(int64_t r, const char *file, int line);
 TP_API void *tp__site_object(void *r, const char *file, int line);
+#ifdef __cplusplus
+} /* extern "C" */
+template <typename T> inline T *tp__sited(T *r, const char *file, int line) {
+    return static_cast<T *>(tp__site_object(r, file, line));
+}
+#define TP__OBJECT(call) tp__sited(call, __FILE__, __LINE__)
+extern "C" {
+#else
 #define TP__OBJECT(call) tp__site_object(call, __FILE__, __LINE__)
+#endif
 
 /* ---- scopes ---------------------------------------------------------------------------------- */
 

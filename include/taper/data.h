@@ -146,14 +146,29 @@ TP_API TP_OWNED tp_dict *tp_loader_state(const tp_loader *dl);
 TP_API TP_MUST_CHECK tp_status tp_loader_set_state(tp_loader *dl, const tp_dict *state);
 
 #ifdef __cplusplus
+} /* extern "C" */
+inline tp_loader *tp_loader_new(const tp_dataset *ds, tp_loader_opts opts = {}) {
+    opts.size = sizeof opts;
+    return tp_loader_new(ds, &opts);
 }
-#elif !defined TAPER_PLAIN
-#define tp_loader_new(...) TP__LOADER(__VA_ARGS__, .size = sizeof(tp_loader_opts))
-#define TP__LOADER(ds, ...) TP__OBJECT(tp_loader_new(ds, &(tp_loader_opts){__VA_ARGS__}))
+inline tp_images *tp_images_read(const char *dir, tp_images_opts opts = {}) {
+    opts.size = sizeof opts;
+    return tp_images_read(dir, &opts);
+}
+#endif
+
+#ifndef TAPER_PLAIN
 #define tp_image_open(...) TP__SITE(tp_image_open(__VA_ARGS__))
 #define tp_ls(...) TP__OBJECT(tp_ls(__VA_ARGS__))
 #define tp_dataset_get(...) tp__site_status(tp_dataset_get(__VA_ARGS__), __FILE__, __LINE__)
+#ifdef __cplusplus
+#define tp_loader_new(...) TP__OBJECT(tp_loader_new(__VA_ARGS__))
+#define tp_images_read(...) TP__OBJECT(tp_images_read(__VA_ARGS__))
+#else
+#define tp_loader_new(...) TP__LOADER(__VA_ARGS__, .size = sizeof(tp_loader_opts))
+#define TP__LOADER(ds, ...) TP__OBJECT(tp_loader_new(ds, &(tp_loader_opts){__VA_ARGS__}))
 #define tp_images_read(...) TP__IMAGES(__VA_ARGS__, .size = sizeof(tp_images_opts))
 #define TP__IMAGES(dir, ...) TP__OBJECT(tp_images_read(dir, &(tp_images_opts){__VA_ARGS__}))
+#endif
 #endif
 #endif

@@ -34,9 +34,10 @@ TP_API TP_SCOPED tp_tensor *tp_batch_accuracy(tp_tensor *pred, tp_tensor *target
     XX(before_fit)                                                                   \
     XX(before_epoch)                                                                 \
     XX(before_train)                                                                 \
-    XX(before_batch) XX(after_pred) XX(after_loss) XX(after_backward) XX(after_step) \
-        XX(after_batch) XX(after_train) XX(before_validate) XX(after_valid_batch)    \
-            XX(after_validate) XX(after_epoch) XX(after_fit)
+    XX(before_batch)                                                                 \
+    XX(after_pred) XX(after_loss) XX(after_backward) XX(after_step) XX(after_batch)  \
+        XX(after_train) XX(before_validate) XX(after_valid_batch) XX(after_validate) \
+            XX(after_epoch) XX(after_fit)
 
 typedef struct tp_callback tp_callback;
 struct tp_callback {
@@ -169,15 +170,30 @@ TP_API TP_MUST_CHECK tp_status tp_model_predict_file(const tp_model *m, const ch
                                                      size_t did_size);
 
 #ifdef __cplusplus
+} /* extern "C" */
+inline tp_learner *tp_learner_new(tp_learner_opts opts) {
+    opts.size = sizeof opts;
+    return tp_learner_new(&opts);
 }
-#elif !defined TAPER_PLAIN
+inline tp_status tp_learner_export(const tp_learner *l, const char *path, tp_model_opts opts) {
+    opts.size = sizeof opts;
+    return tp_learner_export(l, path, &opts);
+}
+#endif
+
+#ifndef TAPER_PLAIN
+#define tp_fit(...) tp__site_status(tp_fit(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_fit_one_cycle(...) tp__site_status(tp_fit_one_cycle(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_learner_predict(...) TP__SITE(tp_learner_predict(__VA_ARGS__))
+#ifdef __cplusplus
+#define tp_learner_new(...) TP__OBJECT(tp_learner_new(__VA_ARGS__))
+#define tp_learner_export(...) tp__site_status(tp_learner_export(__VA_ARGS__), __FILE__, __LINE__)
+#else
 #define tp_learner_new(...) tp__learner_new_(__VA_ARGS__, .size = sizeof(tp_learner_opts))
 #define tp__learner_new_(...) TP__OBJECT(tp_learner_new(&(tp_learner_opts){__VA_ARGS__}))
-#define tp_learner_predict(...) TP__SITE(tp_learner_predict(__VA_ARGS__))
 #define tp_learner_export(...) TP__EXPORT(__VA_ARGS__, .size = sizeof(tp_model_opts))
 #define TP__EXPORT(l, path, ...) \
     tp__site_status(tp_learner_export(l, path, &(tp_model_opts){__VA_ARGS__}), __FILE__, __LINE__)
-#define tp_fit(...) tp__site_status(tp_fit(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_fit_one_cycle(...) tp__site_status(tp_fit_one_cycle(__VA_ARGS__), __FILE__, __LINE__)
+#endif
 #endif
 #endif

@@ -85,19 +85,29 @@ TP_API TP_OWNED tp_module *tp_module_parse(const char *text, tp_rng *rng);
 
 #ifdef __cplusplus
 } /* extern "C" */
-#ifndef TAPER_PLAIN
-inline tp_module *tp_nn_sequential(std::initializer_list<tp_module *> child) {
+/* In braces the children are made from left to right, as their random numbers want it. */
+inline tp_module *tp__sequential(std::initializer_list<tp_module *> child) {
     return tp_nn_sequential_n(child.begin(), static_cast<int>(child.size()));
 }
+inline tp_module *tp_nn_linear(int64_t in, int64_t out, tp_linear_opts opts = {}) {
+    opts.size = sizeof opts;
+    return tp_nn_linear(in, out, &opts);
+}
 #endif
-#elif !defined TAPER_PLAIN
+
+#ifndef TAPER_PLAIN
 #define tp_forward(...) TP__SITE(tp_forward(__VA_ARGS__))
 #define tp_forward_n(...) TP__SITE(tp_forward_n(__VA_ARGS__))
+#ifdef __cplusplus
+#define tp_nn_linear(...) TP__OBJECT(tp_nn_linear(__VA_ARGS__))
+#define tp_nn_sequential(...) TP__OBJECT(tp__sequential({__VA_ARGS__}))
+#else
 #define tp_nn_linear(...) TP__NN_LINEAR(__VA_ARGS__, .size = sizeof(tp_linear_opts))
 #define TP__NN_LINEAR(in, out, ...) \
     TP__OBJECT(tp_nn_linear(in, out, &(tp_linear_opts){__VA_ARGS__}))
 #define tp_nn_sequential(...)                                   \
     TP__OBJECT(tp_nn_sequential_n((tp_module *[]){__VA_ARGS__}, \
                                   (int)(sizeof((tp_module *[]){__VA_ARGS__}) / sizeof(void *))))
+#endif
 #endif
 #endif

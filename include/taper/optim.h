@@ -68,8 +68,33 @@ TP_API double tp_sched_cos(double start, double end,
 TP_API double tp_sched_exp(double start, double end, double pos); /* start (end / start)^pos */
 
 #ifdef __cplusplus
+} /* extern "C" */
+inline tp_optim *tp_sgd(tp_module *m, tp_sgd_opts opts = {}) {
+    opts.size = sizeof opts;
+    return tp_sgd(m, &opts);
 }
-#elif !defined TAPER_PLAIN
+inline tp_optim *tp_adam(tp_module *m, tp_adam_opts opts = {}) {
+    opts.size = sizeof opts;
+    return tp_adam(m, &opts);
+}
+inline tp_optim *tp_sgd_params(tp_tensor *const *param, int64_t n, tp_sgd_opts opts = {}) {
+    opts.size = sizeof opts;
+    return tp_sgd_params(param, n, &opts);
+}
+inline tp_optim *tp_adam_params(tp_tensor *const *param, int64_t n, tp_adam_opts opts = {}) {
+    opts.size = sizeof opts;
+    return tp_adam_params(param, n, &opts);
+}
+#endif
+
+#ifndef TAPER_PLAIN
+#define tp_optim_step(...) tp__site_status(tp_optim_step(__VA_ARGS__), __FILE__, __LINE__)
+#ifdef __cplusplus
+#define tp_sgd(...) TP__OBJECT(tp_sgd(__VA_ARGS__))
+#define tp_adam(...) TP__OBJECT(tp_adam(__VA_ARGS__))
+#define tp_sgd_params(...) TP__OBJECT(tp_sgd_params(__VA_ARGS__))
+#define tp_adam_params(...) TP__OBJECT(tp_adam_params(__VA_ARGS__))
+#else
 #define tp_sgd(...) TP__SGD(__VA_ARGS__, .size = sizeof(tp_sgd_opts))
 #define TP__SGD(m, ...) TP__OBJECT(tp_sgd(m, &(tp_sgd_opts){__VA_ARGS__}))
 #define tp_adam(...) TP__ADAM(__VA_ARGS__, .size = sizeof(tp_adam_opts))
@@ -78,6 +103,6 @@ TP_API double tp_sched_exp(double start, double end, double pos); /* start (end 
 #define TP__SGD_P(p, n, ...) TP__OBJECT(tp_sgd_params(p, n, &(tp_sgd_opts){__VA_ARGS__}))
 #define tp_adam_params(...) TP__ADAM_P(__VA_ARGS__, .size = sizeof(tp_adam_opts))
 #define TP__ADAM_P(p, n, ...) TP__OBJECT(tp_adam_params(p, n, &(tp_adam_opts){__VA_ARGS__}))
-#define tp_optim_step(...) tp__site_status(tp_optim_step(__VA_ARGS__), __FILE__, __LINE__)
+#endif
 #endif
 #endif

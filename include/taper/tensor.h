@@ -71,7 +71,18 @@ TP_API TP_SCOPED tp_tensor *tp_num_int(int64_t value);
  * another. */
 TP_API TP_SCOPED tp_tensor *tp_from_floats(tp_shape shape, const float *v, int64_t n);
 TP_API TP_SCOPED tp_tensor *tp_from_ints(tp_shape shape, const int64_t *v, int64_t n);
-#ifndef __cplusplus
+#ifdef __cplusplus
+} /* extern "C" */
+template <typename... V> inline tp_tensor *tp_floats(tp_shape shape, V... value) {
+    const float v[] = {static_cast<float>(value)...};
+    return tp_from_floats(shape, v, static_cast<int64_t>(sizeof...(V)));
+}
+template <typename... V> inline tp_tensor *tp_ints(tp_shape shape, V... value) {
+    const int64_t v[] = {static_cast<int64_t>(value)...};
+    return tp_from_ints(shape, v, static_cast<int64_t>(sizeof...(V)));
+}
+extern "C" {
+#else
 #define tp_floats(shape, ...)                           \
     tp_from_floats(shape, (const float[]){__VA_ARGS__}, \
                    (int64_t)(sizeof((float[]){__VA_ARGS__}) / sizeof(float)))
@@ -170,6 +181,10 @@ TP_API tp_tensor *tp__site(tp_tensor *t, const char *file, int line);
 #define tp_from(...) TP__SITE(tp_from(__VA_ARGS__))
 #define tp_from_floats(...) TP__SITE(tp_from_floats(__VA_ARGS__))
 #define tp_from_ints(...) TP__SITE(tp_from_ints(__VA_ARGS__))
+#ifdef __cplusplus
+#define tp_floats(...) TP__SITE(tp_floats(__VA_ARGS__))
+#define tp_ints(...) TP__SITE(tp_ints(__VA_ARGS__))
+#endif
 #define tp_scalar(...) TP__SITE(tp_scalar(__VA_ARGS__))
 #define tp_item(...) tp__site_double(tp_item(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_item_int(...) tp__site_int(tp_item_int(__VA_ARGS__), __FILE__, __LINE__)
