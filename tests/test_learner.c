@@ -501,7 +501,8 @@ static void bad_losses(void **state) {
         {0, TP_EVALUE, "fit: epoch 1, batch 3: loss is nan; a smaller learning rate usually helps"},
         {1, TP_EVALUE, "fit: epoch 1, batch 3: loss is inf; a smaller learning rate usually helps"},
         {2, TP_EUSER, "fit: epoch 1, batch 3: the loss function returned NULL, and no error"},
-        {3, TP_ESHAPE, "fit: epoch 1, batch 3: the loss function gave 24 numbers, not one (take their tp_mean)"},
+        {3, TP_ESHAPE,
+         "fit: epoch 1, batch 3: the loss function gave 24 numbers, not one (take their tp_mean)"},
         {4, TP_EGRAD, "fit: epoch 1, batch 3: backward: ..."},
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
@@ -609,7 +610,7 @@ static void refused_learners(void **state) {
     tp_learner_opts bad = o;
     bad.optim = NULL;
     assert_null(tp_learner_new(&bad));
-    tpt_expect_error(TP_ENULL, "learner: an argument is NULL");
+    tpt_expect_error(TP_ENULL, "learner: optim is NULL; train, model, loss and optim are needed");
     bad = o;
     bad.metrics = &nameless;
     bad.nmetrics = 1;

@@ -83,10 +83,9 @@ TP_API int tp_images_classes(const tp_images *im);
 TP_API TP_BORROWED const char *tp_images_class(const tp_images *im, int c);
 TP_API int64_t tp_images_count(const tp_images *im, tp_part part, int c); /* c = -1: all classes */
 TP_API void tp_images_size(const tp_images *im, int *channels, int *height, int *width);
-TP_API TP_BORROWED const char *tp_images_layout(
-    const tp_images *im); /* "train/ and valid/ folders" */
-TP_API TP_BORROWED const char *tp_images_path(const tp_images *im, tp_part part,
-                                              int64_t i); /* "" for IDX */
+/* "train/ and valid/ folders"; the path of image i of a part, "" for IDX. */
+TP_API TP_BORROWED const char *tp_images_layout(const tp_images *im);
+TP_API TP_BORROWED const char *tp_images_path(const tp_images *im, tp_part part, int64_t i);
 /* What was noticed: files skipped and why, images resized, a split made. One line each. */
 TP_API int64_t tp_images_notes(const tp_images *im);
 TP_API TP_BORROWED const char *tp_images_note(const tp_images *im, int64_t i);
@@ -120,8 +119,7 @@ typedef struct tp_loader_opts {
     int64_t batch_size; /* 64 */
     bool shuffle, drop_last;
     int workers; /* threads that fill batches ahead; 0: as many as help; -1: none */
-    tp_rng
-        *rng; /* where passes draw their seeds; NULL: the default generator of the calling thread */
+    tp_rng *rng; /* where passes draw their seeds; NULL: the calling thread's default generator */
 } tp_loader_opts;
 typedef struct tp_batch {
     tp_tensor *x, *y; /* [n, ...]; borrowed until the next call, or yours by tp_keep */

@@ -73,6 +73,8 @@ typedef struct tp_learner_opts {
     tp_callback *const *callbacks; /* borrowed */
     int ncallbacks;
 } tp_learner_opts;
+/* tp_learner_new(.train = dl, .valid = valid_dl, .model = net, .loss = f, .optim = opt). ENULL
+ * unless train, model, loss and optim are given. loss and metrics make a 0-d tensor of a batch. */
 TP_API TP_OWNED tp_learner *tp_learner_new(const tp_learner_opts *opts);
 TP_API void tp_learner_free(TP_TAKES tp_learner *l);
 /* Train for `epochs` at a constant rate, or on fastai's one-cycle schedule (lr_max / 25 up, down to
@@ -102,8 +104,8 @@ TP_API TP_BORROWED tp_module *tp_learner_model(const tp_learner *l);
 /* Per epoch: train_loss (fastai's smoothed batch loss, beta 0.98, debiased, from the fit's first
  * batch on), valid_loss and metrics (exact, weighted by size; NaN without validation), seconds. */
 TP_API int64_t tp_recorder_epochs(const tp_learner *l);
-TP_API double tp_recorder_value(const tp_learner *l, int64_t epoch,
-                                int column); /* 0 train, 1 valid, 2.. metrics */
+/* column: 0 train, 1 valid, 2.. metrics. */
+TP_API double tp_recorder_value(const tp_learner *l, int64_t epoch, int column);
 /* recorder.values as float64 [epochs, 2 + nmetrics]; tp_select(v, 1, 2) is a metric's column. */
 TP_API TP_SCOPED tp_tensor *tp_recorder_values(const tp_learner *l);
 TP_API double tp_recorder_seconds(const tp_learner *l, int64_t epoch);
@@ -157,8 +159,8 @@ TP_API bool tp_model_binary(const tp_model *m, int *positive);
 /* Further strings of the file: "seed", "epochs", "loss", "data_sha256"; kept under "taper."
  * names. */
 TP_API TP_MUST_CHECK tp_status tp_model_set_info(tp_model *m, const char *key, const char *value);
-TP_API TP_BORROWED const char *tp_model_info(const tp_model *m,
-                                             const char *key); /* NULL if absent */
+/* NULL, without an error, if absent. */
+TP_API TP_BORROWED const char *tp_model_info(const tp_model *m, const char *key);
 TP_API int64_t tp_model_info_len(const tp_model *m);
 TP_API TP_BORROWED const char *tp_model_info_key(const tp_model *m, int64_t i);
 TP_API TP_MUST_CHECK tp_status tp_model_weights_sha256(const tp_model *m, char hex[65]);

@@ -19,13 +19,14 @@ extern "C" {
  * (a transposed tensor, say); reshape copies then. */
 TP_API TP_SCOPED tp_tensor *tp_view(tp_tensor *x, tp_shape shape);
 TP_API TP_SCOPED tp_tensor *tp_reshape(tp_tensor *x, tp_shape shape);
-TP_API TP_SCOPED tp_tensor *tp_permute(tp_tensor *x, tp_dims dims);
+TP_API TP_SCOPED tp_tensor *tp_permute(tp_tensor *x, tp_dims dims); /* axis d is x's dims[d] */
 TP_API TP_SCOPED tp_tensor *tp_transpose(tp_tensor *x, int dim0, int dim1);
 TP_API TP_SCOPED tp_tensor *tp_T(tp_tensor *x);       /* axes reversed */
 TP_API TP_SCOPED tp_tensor *tp_squeeze(tp_tensor *x); /* without axes of size 1 */
 TP_API TP_SCOPED tp_tensor *tp_squeeze_dim(tp_tensor *x, int dim);
 TP_API TP_SCOPED tp_tensor *tp_unsqueeze(tp_tensor *x, int dim);
 TP_API TP_SCOPED tp_tensor *tp_expand(tp_tensor *x, tp_shape shape); /* -1 keeps a size */
+/* Axes start_dim to end_dim become one: a view where it can be, as reshape. */
 TP_API TP_SCOPED tp_tensor *tp_flatten(tp_tensor *x, int start_dim, int end_dim);
 /* x[:, start:stop:step, :] along dim, clipped as Python clips; step >= 1. */
 TP_API TP_SCOPED tp_tensor *tp_slice(tp_tensor *x, int dim, int64_t start, int64_t stop,
@@ -49,6 +50,7 @@ TP_API TP_SCOPED tp_tensor *tp_to(tp_tensor *x, tp_dtype dtype); /* x itself if 
 
 /* cond ? a : b, elementwise. cond is bool (uint8 too); a and b promote and may be numbers. */
 TP_API TP_SCOPED tp_tensor *tp_where(tp_tensor *cond, tp_tensor *a, tp_tensor *b);
+/* mask ? value : x. mask is bool (uint8 too); shapes broadcast. */
 TP_API TP_SCOPED tp_tensor *tp_masked_fill(tp_tensor *x, tp_tensor *mask, double value);
 /* The elements where mask (which broadcasts with x) is true: 1-d, a copy. */
 TP_API TP_SCOPED tp_tensor *tp_masked_select(tp_tensor *x, tp_tensor *mask);
@@ -126,6 +128,7 @@ TP_API TP_SCOPED tp_tensor *tp_one_hot(tp_tensor *x, int64_t C);
 TP_API TP_SCOPED tp_tensor *tp_matmul(tp_tensor *x, tp_tensor *w);
 /* x @ w.T + b. x[..., I] w[O, I] b[O]? -> [..., O]. b may be TP_NONE. */
 TP_API TP_SCOPED tp_tensor *tp_linear(tp_tensor *x, tp_tensor *w, tp_tensor *b);
+/* e^x / sum of e^x along dim, and its logarithm; floats. */
 TP_API TP_SCOPED tp_tensor *tp_softmax(tp_tensor *x, int dim);
 TP_API TP_SCOPED tp_tensor *tp_log_softmax(tp_tensor *x, int dim);
 
@@ -138,6 +141,7 @@ TP_API TP_SCOPED tp_tensor *tp_mse_loss(tp_tensor *a, tp_tensor *b);
 /* mean over N of -log softmax(logits)[target]. logits[N, C] target[N] int64 -> []. EINDEX if a
  * target is not in 0..C-1. A target of shape [N, 1] is taken too. */
 TP_API TP_SCOPED tp_tensor *tp_cross_entropy(tp_tensor *logits, tp_tensor *target);
+/* The same from log probabilities: mean over N of -log_probs[target]. */
 TP_API TP_SCOPED tp_tensor *tp_nll_loss(tp_tensor *log_probs, tp_tensor *target);
 /* mean of max(x, 0) - x t + log(1 + e^-|x|). Same shapes; target of any dtype, values in [0, 1]. */
 TP_API TP_SCOPED tp_tensor *tp_binary_cross_entropy_with_logits(tp_tensor *x, tp_tensor *target);
@@ -148,9 +152,11 @@ TP_API TP_SCOPED tp_tensor *tp_mnist_loss(tp_tensor *x, tp_tensor *target);
 
 TP_API TP_SCOPED tp_tensor *tp_rand(tp_shape shape, tp_dtype dtype, tp_rng *rng);  /* [0, 1) */
 TP_API TP_SCOPED tp_tensor *tp_randn(tp_shape shape, tp_dtype dtype, tp_rng *rng); /* N(0, 1) */
+/* int64: from low to high - 1; 0 to n - 1 in random order. */
 TP_API TP_SCOPED tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape shape, tp_rng *rng);
 TP_API TP_SCOPED tp_tensor *tp_randperm(int64_t n, tp_rng *rng);
 TP_API TP_SCOPED tp_tensor *tp_bernoulli(tp_tensor *p, tp_rng *rng); /* 1 with probability p[i] */
+/* Every element anew: from [a, b), from N(mean, std^2), 1 with probability p. In place. */
 TP_API TP_BORROWED tp_tensor *tp_uniform_(tp_tensor *x, double a, double b, tp_rng *rng);
 TP_API TP_BORROWED tp_tensor *tp_normal_(tp_tensor *x, double mean, double std, tp_rng *rng);
 TP_API TP_BORROWED tp_tensor *tp_bernoulli_(tp_tensor *x, double p, tp_rng *rng);

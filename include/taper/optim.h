@@ -50,9 +50,10 @@ TP_API TP_MUST_CHECK tp_status tp_optim_step(tp_optim *opt);
 TP_API void tp_optim_zero_grad(tp_optim *opt); /* .grad = None */
 
 TP_API double tp_optim_lr(const tp_optim *opt);
-TP_API TP_MUST_CHECK tp_status tp_optim_set_lr(tp_optim *opt,
-                                               double lr); /* EVALUE unless finite, >= 0 */
-TP_API double tp_optim_momentum(const tp_optim *opt);      /* SGD's momentum, Adam's beta1 */
+/* EVALUE unless finite and at least 0. */
+TP_API TP_MUST_CHECK tp_status tp_optim_set_lr(tp_optim *opt, double lr);
+/* SGD's momentum, Adam's beta1. */
+TP_API double tp_optim_momentum(const tp_optim *opt);
 TP_API TP_MUST_CHECK tp_status tp_optim_set_momentum(tp_optim *opt, double momentum);
 TP_API const char *tp_optim_name(const tp_optim *opt); /* "sgd", "adam" */
 
@@ -62,10 +63,11 @@ TP_API TP_MUST_CHECK tp_status tp_optim_set_state(tp_optim *opt, const tp_dict *
 
 /* ---- schedules: position in [0, 1] -> value -------------------------------------------------- */
 
+/* start + pos (end - start); start + (1 + cos(pi (1 - pos))) (end - start) / 2; and
+ * start (end / start)^pos. */
 TP_API double tp_sched_lin(double start, double end, double pos);
-TP_API double tp_sched_cos(double start, double end,
-                           double pos); /* start + (1 + cos(pi (1 - pos))) (end - start) / 2 */
-TP_API double tp_sched_exp(double start, double end, double pos); /* start (end / start)^pos */
+TP_API double tp_sched_cos(double start, double end, double pos);
+TP_API double tp_sched_exp(double start, double end, double pos);
 
 #ifdef __cplusplus
 } /* extern "C" */

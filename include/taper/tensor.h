@@ -67,8 +67,8 @@ TP_API TP_SCOPED tp_tensor *tp_scalar(double value, tp_dtype dtype);
  * by themselves). The macros of ops.h make them from C's numbers, so tp_mul(t, 2) works. */
 TP_API TP_SCOPED tp_tensor *tp_num(double value);
 TP_API TP_SCOPED tp_tensor *tp_num_int(int64_t value);
-/* tp_floats(TP_SHAPE(2, 2), 1, 2, 3, 4): from a list of values; ESHAPE if their number is
- * another. */
+/* tp_floats(TP_SHAPE(2, 2), 1, 2, 3, 4): float32 from a list of values, and tp_ints: int64. ESHAPE
+ * if their number is another. */
 TP_API TP_SCOPED tp_tensor *tp_from_floats(tp_shape shape, const float *v, int64_t n);
 TP_API TP_SCOPED tp_tensor *tp_from_ints(tp_shape shape, const int64_t *v, int64_t n);
 #ifdef __cplusplus
@@ -105,8 +105,8 @@ TP_API bool tp_is_contiguous(const tp_tensor *x);
 TP_API bool tp_shares_storage(const tp_tensor *a, const tp_tensor *b);
 /* The first element; rows are tp_stride() apart. Writing through it is not seen by the tape. */
 TP_API TP_BORROWED void *tp_data_ptr(const tp_tensor *x);
-TP_API TP_BORROWED float *tp_data_f32(
-    const tp_tensor *x); /* EDTYPE unless float32 and contiguous */
+/* The same with a type: EDTYPE unless float32, or int64, and contiguous. */
+TP_API TP_BORROWED float *tp_data_f32(const tp_tensor *x);
 TP_API TP_BORROWED int64_t *tp_data_i64(const tp_tensor *x);
 /* The only element as a number; ESHAPE unless there is exactly one. NaN, -1 on failure. */
 TP_API double tp_item(const tp_tensor *x);

@@ -339,11 +339,22 @@ static tp_status copy_callbacks(tp_learner *l, const tp_learner_opts *opts) {
     return TP_OK;
 }
 
+static const char *lacking(const tp_learner_opts *o) {
+    return !o->train   ? "train"
+           : !o->model ? "model"
+           : !o->loss  ? "loss"
+           : !o->optim ? "optim"
+                       : NULL;
+}
+
 tp_learner *tp_learner_new(const tp_learner_opts *given) {
     tp_learner_opts opts;
     if (!tp__opts("learner", &opts, sizeof opts, given)) return NULL;
-    if (!opts.train || !opts.model || !opts.loss || !opts.optim)
-        return tp__error_null("learner"), NULL;
+    const char *lacks = lacking(&opts);
+    if (lacks && !tp_error_code())
+        return tp__fail(TP_ENULL, "learner: %s is NULL; train, model, loss and optim are needed",
+                        lacks);
+    if (lacks) return tp__error_null("learner"), NULL;
     if ((opts.nmetrics && !opts.metrics) || (opts.ncallbacks && !opts.callbacks))
         return tp__error_null("learner"), NULL;
     if (opts.nmetrics < 0 || opts.ncallbacks < 0)

@@ -105,7 +105,7 @@ static bool one_dtype(const char *what, const char *na, const tp_tensor *a, cons
     if (a->dtype == TP_BOOL)
         tp_error_set(TP_EDTYPE, "%s: not defined for bool", what);
     else
-        tp_error_set(TP_EDTYPE, "%s: %s is %s but %s is %s", what, na,
+        tp_error_set(TP_EDTYPE, "%s: %s is %s but %s is %s (tp_to one of them)", what, na,
                      tp_dtype_name((tp_dtype)a->dtype), nb, tp_dtype_name((tp_dtype)b->dtype));
     return false;
 }

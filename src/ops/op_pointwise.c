@@ -278,12 +278,12 @@ bool tp__need_float(const char *what, const tp_tensor *x) {
 
 /* ---- where ----------------------------------------------------------------------------------- */
 
-static tp_tensor *choose(tp_tensor *cond, tp_tensor *a, tp_tensor *b) {
+static tp_tensor *choose(const char *what, tp_tensor *cond, tp_tensor *a, tp_tensor *b) {
     const tp_dtype d = tp__result_type((tp_tensor *[]){a, b}, 2);
     tp_shape shape, sc = tp__shape(cond), sa = tp__shape(a), sb = tp__shape(b);
-    if (!tp__broadcast("where", &sa, &sb, &shape) || !tp__broadcast("where", &sc, &shape, &shape))
+    if (!tp__broadcast(what, &sa, &sb, &shape) || !tp__broadcast(what, &sc, &shape, &shape))
         return NULL;
-    tp_tensor *y = tp__new("where", &shape, d);
+    tp_tensor *y = tp__new(what, &shape, d);
     tp_tensor *c = y ? tp__to(cond, TP_BOOL) : NULL;
     a = c ? tp__to(a, d) : NULL;
     b = a ? tp__to(b, d) : NULL;
@@ -294,19 +294,25 @@ static tp_tensor *choose(tp_tensor *cond, tp_tensor *a, tp_tensor *b) {
 static tp_tensor *where_forward(tp__call *c) {
     const tp_dtype d = (tp_dtype)c->in[0]->dtype;
     if (d != TP_BOOL && d != TP_UINT8)
-        return tp__fail(TP_EDTYPE, "where: the condition must be bool, not %s", tp_dtype_name(d));
-    return choose(c->in[0], c->in[1], c->in[2]);
+        return tp__fail(TP_EDTYPE, "%s: the condition must be bool, not %s", c->op->name,
+                        tp_dtype_name(d));
+    return choose(c->op->name, c->in[0], c->in[1], c->in[2]);
 }
 static tp_tensor *where_backward(const tp__call *c, tp_tensor *g, int i) {
     tp_tensor *zero = tp__new_zeros("where", &TP_0D, (tp_dtype)g->dtype);
     if (!zero) return NULL;
-    return i == 1 ? choose(c->in[0], g, zero) : choose(c->in[0], zero, g);
+    return i == 1 ? choose(c->op->name, c->in[0], g, zero) : choose(c->op->name, c->in[0], zero, g);
 }
 static const tp__op op_where = {.name = "where",
                                 .grad_fn = "WhereBackward0",
                                 .saves = TP__SAVE_IN(0),
                                 .forward = where_forward,
                                 .backward = where_backward};
+static const tp__op op_masked_fill = {.name = "masked_fill",
+                                      .grad_fn = "MaskedFillBackward0",
+                                      .saves = TP__SAVE_IN(0),
+                                      .forward = where_forward,
+                                      .backward = where_backward};
 tp_tensor *tp_where(tp_tensor *cond, tp_tensor *a, tp_tensor *b) {
     tp_tensor *in[3] = {cond, a, b};
     tp__call c = {.op = &op_where, .in = in, .nin = 3};
@@ -317,6 +323,6 @@ tp_tensor *tp_masked_fill(tp_tensor *x, tp_tensor *mask, double value) {
     if (!x || !mask) return tp__error_null("masked_fill"), NULL;
     tp_tensor *v = tp_scalar(value, (tp_dtype)x->dtype);
     tp_tensor *in[3] = {mask, v, x};
-    tp__call c = {.op = &op_where, .in = in, .nin = 3};
-    return tp__apply_named(&c, "MaskedFillBackward0");
+    tp__call c = {.op = &op_masked_fill, .in = in, .nin = 3};
+    return tp__apply(&c);
 }
