@@ -25,7 +25,7 @@ leaves beside its picture now. A file without such sources is compared byte for 
 
 The ```text block that follows a C block (before the next one) is what the block prints, stdout and
 stderr together. In it, a line of only `⋮` stands for any number of lines, and `…` for any text within
-a line. A C block without a text block may print anything. Pieces may include headers that lie beside
+a line; `↪` at the start of a line says that it goes on with the one before. A C block without a text block may print anything. Pieces may include headers that lie beside
 the page. TAPER_DATA and TAPER_REQUIRE_ORACLE are as for all tests. With TAPER_GOLDEN=rewrite the text
 blocks (but for those with wildcards) and the copies of made files are replaced by what was printed and
 made; then read the diff.
@@ -42,6 +42,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import textwrap
 import threading
 import zlib
 
@@ -55,6 +56,7 @@ MARK = "\x1eblock {}\x1e"  # printed between pieces, so that each has its own ou
 FENCE = re.compile(r"^( *)```(\w*)\s*$")
 COMMENT = re.compile(r"^ *<!-- c: *([^\n]*?) *(-->)?$")
 TIMEOUT = 300
+WIDTH = 98  # of a line that is folded
 REWRITE = os.environ.get("TAPER_GOLDEN") == "rewrite"
 
 
@@ -226,9 +228,17 @@ class Data:
 DATA = Data()
 
 
+def folded(line):
+    """A long line that ends in a place of the source, as pages show it: in several, behind ↪."""
+    if len(line) <= WIDTH or not re.search(r"\([^ ()]+:\d+\)$", line):
+        return line
+    return "\n".join(textwrap.wrap(line, WIDTH, subsequent_indent="  ↪ ", break_long_words=False,
+                                   break_on_hyphens=False))
+
+
 def matches(got, want):
     """Does the output fit the page's text, with its wildcards?"""
-    parts = []
+    parts, want = [], re.sub(r"\n *↪ ", " ", want)
     for line in want.rstrip("\n").split("\n"):
         if line.strip() == "⋮":
             parts.append(r"(?:[^\n]*\n)*")
@@ -331,7 +341,8 @@ def rewrite(programs):
             if block.text is None or got is None or "…" in block.text or "⋮" in block.text:
                 continue
             indent = lines[block.text_at[1]].split("`")[0]
-            lines[slice(*block.text_at)] = [(indent + l).rstrip() for l in got.rstrip("\n").split("\n")]
+            lines[slice(*block.text_at)] = [
+                (indent + l).rstrip() for line in got.rstrip("\n").split("\n") for l in folded(line).split("\n")]
         (ROOT / page).write_text("\n".join(lines))
 
 

@@ -26,6 +26,14 @@ END
 @test "a program and its output" { whole_program $'one\ntwo\nthree'; docs; [ "$status" = 0 ]; }
 @test "another output is found" { whole_program $'one\nthree'; complains "printed"; }
 @test "wildcards stand for text and for lines" { whole_program $'o…e\n⋮'; docs; [ "$status" = 0 ]; }
+@test "a line is folded, and a rewrite folds a long error" {
+    whole_program $'one\ntwo\nth\n  ↪ ree'; complains "printed"
+    page <<<$'<!-- c: a -->\n```c\nprintf("%0100d and on (page.md:3)\\n", 1);\n```\n```text\n```'
+    TAPER_GOLDEN=rewrite docs
+    grep -q '^  ↪ and on (page.md:3)$' "$BATS_TEST_TMPDIR/page.md"
+    docs
+    [ "$status" = 0 ]
+}
 @test "three dots are three dots" { whole_program $'one\n...\nthree'; complains "printed"; }
 
 @test "pieces share declarations and variables, and each has its own output" {
