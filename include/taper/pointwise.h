@@ -17,8 +17,8 @@ TP_API TP_SCOPED tp_tensor *tp_log(tp_tensor *x);                       /* ln x 
 TP_API TP_SCOPED tp_tensor *tp_log1p(tp_tensor *x);                     /* ln(1 + x) */
 TP_API TP_SCOPED tp_tensor *tp_log2(tp_tensor *x);                      /* log2 x */
 TP_API TP_SCOPED tp_tensor *tp_log10(tp_tensor *x);                     /* log10 x */
-TP_API TP_SCOPED tp_tensor *tp_sqrt(tp_tensor *x);                      /* x^1/2 */
-TP_API TP_SCOPED tp_tensor *tp_rsqrt(tp_tensor *x);                     /* x^-1/2 */
+TP_API TP_SCOPED tp_tensor *tp_sqrt(tp_tensor *x);                      /* x^(1/2) */
+TP_API TP_SCOPED tp_tensor *tp_rsqrt(tp_tensor *x);                     /* x^(-1/2) */
 TP_API TP_SCOPED tp_tensor *tp_reciprocal(tp_tensor *x);                /* 1 / x */
 TP_API TP_SCOPED tp_tensor *tp_sin(tp_tensor *x);                       /* sin x */
 TP_API TP_SCOPED tp_tensor *tp_cos(tp_tensor *x);                       /* cos x */
@@ -51,8 +51,8 @@ TP_API TP_SCOPED tp_tensor *tp_maximum(tp_tensor *a, tp_tensor *b);     /* max(a
 TP_API TP_SCOPED tp_tensor *tp_minimum(tp_tensor *a, tp_tensor *b);     /* min(a, b) */
 TP_API TP_SCOPED tp_tensor *tp_remainder(tp_tensor *a, tp_tensor *b);   /* a - floor(a / b) * b */
 TP_API TP_SCOPED tp_tensor *tp_floor_divide(tp_tensor *a, tp_tensor *b); /* floor(a / b) */
-TP_API TP_SCOPED tp_tensor *tp_eq(tp_tensor *a, tp_tensor *b);          /* a = b */
-TP_API TP_SCOPED tp_tensor *tp_ne(tp_tensor *a, tp_tensor *b);          /* a /= b */
+TP_API TP_SCOPED tp_tensor *tp_eq(tp_tensor *a, tp_tensor *b);          /* a == b */
+TP_API TP_SCOPED tp_tensor *tp_ne(tp_tensor *a, tp_tensor *b);          /* a != b */
 TP_API TP_SCOPED tp_tensor *tp_lt(tp_tensor *a, tp_tensor *b);          /* a < b */
 TP_API TP_SCOPED tp_tensor *tp_le(tp_tensor *a, tp_tensor *b);          /* a <= b */
 TP_API TP_SCOPED tp_tensor *tp_gt(tp_tensor *a, tp_tensor *b);          /* a > b */
