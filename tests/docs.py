@@ -2,7 +2,7 @@
 """Every C block of README.md and docs/ is compiled, run, and its output compared with the page.
 
     tests/docs.py BUILD_DIR [PAGE...]      speaks TAP; without pages: README.md and docs/**/*.md
-    tests/docs.py BUILD_DIR PAGE --show    prints the programs made of a page's blocks
+    tests/docs.py BUILD_DIR PAGE --show    prints the programs made of a page's blocks, to be changed
 
 A block with a main() is a program. Any other is a piece of one, and the HTML comment right before it
 names the program:
@@ -87,20 +87,29 @@ class Program:
         return has_main(self.blocks[0].code)
 
     def source(self):
+        """To be run here: it says on stderr where each block begins, and errors name the page."""
+        return self.joined(lambda i: f'fflush(stdout), fprintf(stderr, "%s", "{escaped_mark(i)}");\n',
+                           lambda b: located(self.page, b))
+
+    def shown(self):
+        """To be read and changed."""
+        return self.joined(lambda i: "", lambda b: b.code + "\n\n")
+
+    def joined(self, before, code):
         if self.is_whole():
-            return located(self.page, self.blocks[0])
-        top = [located(self.page, b) for b in self.blocks if b.top]
-        body = []
-        for i, b in enumerate(self.blocks):
-            if not b.top:
-                mark = MARK.format(i).replace("\x1e", r"\036")
-                body.append(f'fflush(stdout), fprintf(stderr, "%s", "{mark}");\n' + located(self.page, b))
+            return code(self.blocks[0])
+        top = [code(b) for b in self.blocks if b.top]
+        body = [before(i) + code(b) for i, b in enumerate(self.blocks) if not b.top]
         head = "#include <stdio.h>\n#include <taper.h>\n"
         return head + "".join(top) + "int main(void) {\n" + "".join(body) + "return 0;\n}\n"
 
 
 def has_main(code):
     return re.search(r"^int main\(", code, re.M) is not None
+
+
+def escaped_mark(i):
+    return MARK.format(i).replace("\x1e", r"\036")
 
 
 def located(page, block):
@@ -401,7 +410,7 @@ def main(arguments):
     except DocError as error:
         sys.exit(f"1..1\nnot ok 1 {error}")
     if show:
-        print("\n".join(p.source() for p in programs))
+        print("\n".join(p.shown() for p in programs))
         return 0
     print(f"1..{len(programs)}")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -72,6 +72,34 @@ END
     [ "${lines[0]}" = 1..2 ]
 }
 
+@test "--show prints a page as C that compiles, and prints what the page says" {
+    page <<'END'
+<!-- c: sum -->
+```c
+printf("%d\n", twice(2));
+```
+```text
+4
+```
+<!-- c: sum top -->
+```c
+static int twice(int a) { return 2 * a; }
+```
+<!-- c: sum -->
+```c
+if (tp_arange(0, 3, 0, TP_INT64) == NULL) tp_perror("show");
+```
+END
+    docs --show
+    [ "$status" = 0 ]
+    printf '%s\n' "$output" >"$BATS_TEST_TMPDIR/shown.c"
+    cc -Wall -I "$TAPER_SOURCE_DIR/include" "$BATS_TEST_TMPDIR/shown.c" -o "$BATS_TEST_TMPDIR/shown" \
+        -L "$TAPER_BUILD_DIR" -Wl,-rpath,"$TAPER_BUILD_DIR" -ltaper -lm
+    run "$BATS_TEST_TMPDIR/shown"
+    [[ ${lines[0]} == "show: arange: "*"shown.c:"* ]]
+    [ "${lines[1]}" = 4 ]
+}
+
 @test "an output that belongs to another piece is found" {
     page <<'END'
 <!-- c: a -->
