@@ -47,7 +47,8 @@ import threading
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FLAGS = "-std=c11 -D_POSIX_C_SOURCE=200809L -g -Wall -Wextra -Wpedantic -Wno-unused -Werror".split()
+FLAGS = ("-std=c11 -D_POSIX_C_SOURCE=200809L -g -Wall -Wextra -Wpedantic -Wno-unused "
+         "-Wno-unused-parameter -Werror").split()
 # Line buffered, so that stdout and stderr keep their order in the pipe.
 STARTUP = """#include <stdio.h>
 __attribute__((constructor)) static void line_buffered(void) { setvbuf(stdout, NULL, _IOLBF, BUFSIZ); }
