@@ -124,12 +124,18 @@ static void views_that_would_copy(void **state) {
     tp_scope_end(s);
 }
 
-static void gradients_of_integers(void **state) {
+static void integers_where_floats_belong(void **state) {
     (void)state;
     const tp_scope s = tp_scope_begin();
     NO_TENSOR(tp_requires_grad_(tp_arange(0, 3, 1, TP_INT64)), TP_EDTYPE,
               "requires_grad_: only floating tensors have gradients; this one is int64 "
               "(tp_to(x, TP_FLOAT32) makes a float of it)");
+    NO_TENSOR(tp_rand(TP_SHAPE(3), TP_INT64, NULL), TP_EDTYPE,
+              "rand: floats only, not int64; tp_randint draws integers");
+    NO_TENSOR(tp_masked_fill(leaf(), leaf(), 0), TP_EDTYPE,
+              "masked_fill: the condition must be bool, not float32");
+    NO_TENSOR(tp_matmul(zeros(TP_SHAPE(2, 3)), tp_ints(TP_SHAPE(3), 1, 2, 3)), TP_EDTYPE,
+              "matmul: x is float32 but w is int64 (tp_to one of them)");
     NO_TENSOR(tp_mean(tp_arange(0, 3, 1, TP_INT64)), TP_EDTYPE,
               "mean: wants floats, not int64 (tp_to it first)");
     tp_scope_end(s);
@@ -246,7 +252,7 @@ int main(void) {
                                        TPT(changing_a_leaf),
                                        TPT(shapes_that_do_not_meet),
                                        TPT(views_that_would_copy),
-                                       TPT(gradients_of_integers),
+                                       TPT(integers_where_floats_belong),
                                        TPT(one_number_of_many),
                                        TPT(a_loss_without_gradient),
                                        TPT(forgetting_zero_grad),

@@ -10,6 +10,13 @@ static tp_rng *or_default(tp_rng *rng) {
     return rng ? rng : tp_rng_default();
 }
 
+static tp_tensor *fresh_floats(const char *what, const tp_shape *shape, tp_dtype dtype) {
+    tp_tensor *x = tp__new(what, shape, dtype);
+    if (!x || tp__is_float(dtype)) return x;
+    return tp__fail(TP_EDTYPE, "%s: floats only, not %s; tp_randint draws integers", what,
+                    tp_dtype_name(dtype));
+}
+
 /* Is x a tensor that a random op may fill? */
 static bool fillable(const char *what, const tp_tensor *x) {
     if (!x) return tp__error_null(what), false;
@@ -49,8 +56,8 @@ tp_tensor *tp_uniform_(tp_tensor *x, double a, double b, tp_rng *rng) {
     return filled(x, fill_uniform, a, b, rng);
 }
 tp_tensor *tp_rand(tp_shape shape, tp_dtype dtype, tp_rng *rng) {
-    tp_tensor *x = tp__new("rand", &shape, dtype);
-    return x && tp__need_float("rand", x) ? filled(x, fill_uniform, 0, 1, rng) : NULL;
+    tp_tensor *x = fresh_floats("rand", &shape, dtype);
+    return x ? filled(x, fill_uniform, 0, 1, rng) : NULL;
 }
 
 /* ---- normal: sixteen at a time, or, below 16, one by one in double --------------------------- */
@@ -92,8 +99,8 @@ tp_tensor *tp_normal_(tp_tensor *x, double mean, double std, tp_rng *rng) {
     return filled(x, fill_normal, mean, std, rng);
 }
 tp_tensor *tp_randn(tp_shape shape, tp_dtype dtype, tp_rng *rng) {
-    tp_tensor *x = tp__new("randn", &shape, dtype);
-    return x && tp__need_float("randn", x) ? filled(x, fill_normal, 0, 1, rng) : NULL;
+    tp_tensor *x = fresh_floats("randn", &shape, dtype);
+    return x ? filled(x, fill_normal, 0, 1, rng) : NULL;
 }
 
 /* ---- integers -------------------------------------------------------------------------------- */
