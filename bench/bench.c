@@ -23,8 +23,9 @@ static const char usage[] = "usage: taper-bench [options]\n"
                             "  --base PROGRAM  an earlier taper-bench, compared row by row\n"
                             "  --base-name R   its name in the table\n";
 
-static const double SAMPLE = 3e-4; /* seconds of a sample, at least: short beside a time slice */
-static const double COLD = 0.03;   /* beside this, cold caches do not matter */
+/* Seconds of a sample, at least: short beside a time slice; but long beside the waking of threads. */
+static const double SAMPLE = 3e-4, SAMPLE_OF_THREADS = 2e-3;
+static const double COLD = 0.03; /* beside this, cold caches do not matter */
 enum { FEWEST_ROUNDS = 5 };
 static const double TORCH_2 = 1.2;
 
@@ -110,8 +111,9 @@ static plan plan_for(const bench_row *row, int c) {
     double t = sample(row, c, 1); /* touches memory, starts threads, generates code */
     int64_t calls = 1;
     if (isnan(t)) return (plan){0};
-    while (!option.quick && (t = sample(row, c, calls) * (double)calls) < SAMPLE)
-        calls = t < SAMPLE / 16 ? calls * 8 : (int64_t)((double)calls * SAMPLE / t * 1.1) + 1;
+    const double least = row->threads > 1 ? SAMPLE_OF_THREADS : SAMPLE;
+    while (!option.quick && (t = sample(row, c, calls) * (double)calls) < least)
+        calls = t < least / 16 ? calls * 8 : (int64_t)((double)calls * least / t * 1.1) + 1;
     const bool warm = calls == 1 && t < COLD && !option.quick;
     return (plan){calls, warm, warm ? 2 * t : t};
 }
