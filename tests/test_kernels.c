@@ -200,7 +200,8 @@ static const row rows[] = {
 #define UNARY(name, grad, saves, lo, hi, ...) \
     {#name, TP__PW_##name, 1, saves, false, lo, hi, FLOAT_BITS},
 #define UNARY_NUM(name, grad, saves, lo, hi, ...) \
-    {#name, TP__PW_##name, 1, saves, false, lo, hi, NUMBER_BITS},
+    {#name, TP__PW_##name, 1, saves, false, lo, hi, \
+     NUMBER_BITS | (TP__PW_##name == TP__PW_sign ? 16 : 0)},
 #define TEST(name, ...) {#name, TP__PW_##name, 1, -1, true, 0, 0, ALL_BITS},
 #define BINARY(name, grad, saves, lo, hi, ...) \
     {#name, TP__PW_##name, 2, saves, false, lo, hi, FLOAT_BITS},

@@ -127,6 +127,9 @@ TWO(f_mse, tp_mse_loss(a, b))
 ONE(f_cross_entropy, tp_cross_entropy(a, tp_ints(TP_SHAPE(3), 4, 0, 2)))
 ONE(f_nll, tp_nll_loss(a, tp_ints(TP_SHAPE(3), 4, 0, 2)))
 ONE(f_bce, tp_binary_cross_entropy_with_logits(a, tp_floats(TP_SHAPE(3, 1), 1, 0, 0.25f)))
+ONE(f_bce_p, tp_binary_cross_entropy(a, tp_floats(TP_SHAPE(3, 1), 1, 0, 0.25f)))
+TWO(f_bce_pt, tp_binary_cross_entropy(a, b))
+TWO(f_bce_t, tp_binary_cross_entropy_with_logits(a, b))
 ONE(f_mnist, tp_mnist_loss(a, tp_ints(TP_SHAPE(3, 1), 1, 0, 1)))
 ONE(f_pow2, tp_pow(a, 2))
 ONE(f_root, tp_pow(a, 0.5))
@@ -234,6 +237,9 @@ static const op_case cases[] = {
     {"cross_entropy", 1, S2(3, 5), {0}, -2, 2, f_cross_entropy, 0},
     {"nll_loss", 1, S2(3, 5), {0}, -2, 2, f_nll, 0},
     {"binary_cross_entropy_with_logits", 1, S2(3, 1), {0}, -2, 2, f_bce, 0},
+    {"binary_cross_entropy_with_logits of two", 2, S2(3, 1), S2(3, 1), 0.1, 0.9, f_bce_t, 0},
+    {"binary_cross_entropy", 1, S2(3, 1), {0}, 0.1, 0.9, f_bce_p, 0},
+    {"binary_cross_entropy of two", 2, S2(3, 1), S2(3, 1), 0.1, 0.9, f_bce_pt, 0},
     {"mnist_loss", 1, S2(3, 1), {0}, -2, 2, f_mnist, 0},
     {"pow 2", 1, S2(3, 5), {0}, -2, 2, f_pow2, 2},
     {"pow 0.5", 1, S2(3, 5), {0}, 0.3, 2, f_root, 2},

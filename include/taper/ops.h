@@ -145,6 +145,9 @@ TP_API TP_SCOPED tp_tensor *tp_cross_entropy(tp_tensor *logits, tp_tensor *targe
 TP_API TP_SCOPED tp_tensor *tp_nll_loss(tp_tensor *log_probs, tp_tensor *target);
 /* mean of max(x, 0) - x t + log(1 + e^-|x|). Same shapes; target of any dtype, values in [0, 1]. */
 TP_API TP_SCOPED tp_tensor *tp_binary_cross_entropy_with_logits(tp_tensor *x, tp_tensor *target);
+/* mean of -(t log p + (1 - t) log(1 - p)), a logarithm at least -100. p in [0, 1] (EVALUE), target
+ * as before. Of a sigmoid's result the one with logits is more exact. */
+TP_API TP_SCOPED tp_tensor *tp_binary_cross_entropy(tp_tensor *p, tp_tensor *target);
 /* The book's: p = sigmoid(x); mean of target == 1 ? 1 - p : p. Shapes broadcast as in the book. */
 TP_API TP_SCOPED tp_tensor *tp_mnist_loss(tp_tensor *x, tp_tensor *target);
 
@@ -255,6 +258,7 @@ TP_API TP_BORROWED tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *i
 #define tp_nll_loss(...) TP__SITE(tp_nll_loss(__VA_ARGS__))
 #define tp_binary_cross_entropy_with_logits(...) \
     TP__SITE(tp_binary_cross_entropy_with_logits(__VA_ARGS__))
+#define tp_binary_cross_entropy(...) TP__SITE(tp_binary_cross_entropy(__VA_ARGS__))
 #define tp_mnist_loss(...) TP__SITE(tp_mnist_loss(__VA_ARGS__))
 #define tp_rand(...) TP__SITE(tp_rand(__VA_ARGS__))
 #define tp_randn(...) TP__SITE(tp_randn(__VA_ARGS__))

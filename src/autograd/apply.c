@@ -39,7 +39,7 @@ tp_tensor *tp__site(tp_tensor *t, const char *file, int line) {
 
 /* A tensor some of whose elements share memory cannot be written element by element. */
 static bool overlaps(const tp_tensor *x) {
-    for (int d = 0; d < x->ndim; d++)
+    for (int d = 0; d < x->ndim && x->numel; d++)
         if (x->stride[d] == 0 && x->shape[d] > 1) return true;
     return false;
 }

@@ -35,6 +35,7 @@ const tp__pw_table EXPORT_AS(pointwise_bool) = {
 #define BITWISE ROW
 #define PARAM NO_ROW
 #include "kernels/pointwise.def"
+            [TP__PW_sign] = run_sign_u8,
             [TP__PW_where] = run_where_u8,
         },
 };

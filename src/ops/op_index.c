@@ -378,6 +378,10 @@ tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *index, tp_tensor *sr
         return tp__fail(
             TP_EGRAD,
             "index_copy_: the source requires a gradient, which an in-place copy would lose");
+    if (src->dtype != x->dtype)
+        return tp__fail(TP_EDTYPE,
+                        "index_copy_: the source is %s but the tensor is %s (tp_to first)",
+                        tp_dtype_name((tp_dtype)src->dtype), tp_dtype_name((tp_dtype)x->dtype));
     const tp_scope s = tp_scope_no_grad();
     const bool ok = index_copy(x, d, index, src);
     tp_scope_end(s);
@@ -393,6 +397,9 @@ static tp_tensor *fitted(const tp_tensor *x, tp_tensor *value, const tp_shape *s
         return tp__fail(TP_EDTYPE,
                         "index_put_: the values are %s but the tensor is %s (tp_to first)",
                         tp_dtype_name((tp_dtype)value->dtype), tp_dtype_name((tp_dtype)x->dtype));
+    if (value->weak && value->dtype == TP_FLOAT64 &&
+        !tp__number_fits("index_put_", tp_item(value), (tp_dtype)x->dtype))
+        return NULL;
     if (!tp__broadcast("index_put_", shape, &have, &s)) return NULL;
     if (!tp__shape_equal(shape, &s))
         return tp__fail(TP_ESHAPE, "index_put_: values of shape %s do not fit into %s",

@@ -55,6 +55,8 @@ tp_tensor *tp_add_(tp_tensor *x, tp_tensor *b) {
     return in_place("add_", TP__PW_add, x, b);
 }
 tp_tensor *tp_sub_(tp_tensor *x, tp_tensor *b) {
+    if (x && b && (x->dtype == TP_BOOL || b->dtype == TP_BOOL))
+        return tp__fail(TP_EDTYPE, "sub_: not defined for bool");
     return in_place("sub_", TP__PW_sub, x, b);
 }
 tp_tensor *tp_mul_(tp_tensor *x, tp_tensor *b) {
@@ -80,8 +82,7 @@ tp_tensor *tp_copy_(tp_tensor *x, tp_tensor *src) {
 tp_tensor *tp_fill_(tp_tensor *x, double value) {
     if (!x) return tp__error_null("fill_"), NULL;
     if (!tp__may_write("fill_", x)) return NULL;
-    if (!tp__is_float((tp_dtype)x->dtype) && value != value)
-        return tp__fail(TP_EVALUE, "fill_: %s cannot hold nan", tp_dtype_name((tp_dtype)x->dtype));
+    if (!tp__number_fits("fill_", value, (tp_dtype)x->dtype)) return NULL;
     tp__fill(x, value);
     tp__touch(x);
     return x;

@@ -107,15 +107,19 @@ static tp_tensor *join(const tp__op *op, tp_tensor *const *x, int64_t n, int dim
     if (!x) return tp__error_null(op->name), NULL;
     if (n < 1 || n > INT32_MAX)
         return tp__fail(TP_EVALUE, "%s: a list of %" PRId64 " tensors", op->name, n);
-    int d, ndim = 1;
+    int d, ndim = 0;
+    bool empty = !extra; /* all of it, and so without axes to join along */
     for (int64_t i = 0; i < n; i++) {
         if (!x[i]) return tp__error_null(op->name), NULL;
-        if (extra || !is_nothing(x[i])) ndim = x[i]->ndim;
+        if (!extra && is_nothing(x[i])) continue;
+        empty = false;
+        ndim = x[i]->ndim;
         if (!ndim && !extra)
             return tp__fail(TP_ESHAPE, "cat: a 0-d tensor has no axis to join along; use tp_stack");
     }
     if (ndim + extra > TP_MAX_DIM)
         return tp__fail(TP_ESHAPE, "%s: the result has more than %d dims", op->name, TP_MAX_DIM);
+    if (empty) dim = 0, ndim = 1;
     if (!tp__axis(op->name, dim, ndim + extra, &d)) return NULL;
     tp__call c = {.op = op, .in = x, .nin = (int)n, .u.v.n = {d}};
     return tp__apply(&c);

@@ -180,12 +180,20 @@ static const tp__op op_matmul = {.name = "matmul",
                                  .forward = matmul_forward,
                                  .backward = matmul_backward};
 
+/* Which of its own ops torch ends with. A matrix times a batch it computes transposed, and turns. */
 static const char *matmul_name(const tp_tensor *x, const tp_tensor *w) {
     if (x->ndim == 2 && w->ndim == 2) return "MmBackward0";
     if (x->ndim == 1 && w->ndim == 1) return "DotBackward0";
     if (x->ndim == 2 && w->ndim == 1) return "MvBackward0";
-    if (x->ndim == 1 && w->ndim == 2) return "SqueezeBackward4";
-    return "UnsafeViewBackward0";
+    if (x->ndim == 1 && w->ndim == 2) return "SqueezeBackward3";
+    if (x->ndim != 2) return "UnsafeViewBackward0";
+    const bool rows_apart =
+        w->ndim == 3 && w->stride[2] != 1 && w->stride[0] == w->shape[1] * w->shape[2];
+    if (rows_apart) return "UnsafeViewBackward0";
+    const int64_t M = x->shape[0], N = w->shape[w->ndim - 1];
+    bool dense = M <= 1 || N <= 1; /* the turned result, so that torch copies nothing */
+    for (int d = 0; d < w->ndim - 2; d++) dense |= !w->shape[d];
+    return dense ? "TransposeBackward0" : "CloneBackward0";
 }
 
 tp_tensor *tp_matmul(tp_tensor *x, tp_tensor *w) {
@@ -229,13 +237,15 @@ static const tp__op op_linear = {.name = "linear",
                                  .forward = linear_forward,
                                  .backward = linear_backward};
 
+static const char *linear_name(const tp_tensor *x, bool biased) {
+    if (x->ndim == 2) return biased ? "AddmmBackward0" : "MmBackward0";
+    if (biased) return x->ndim == 3 && tp__contiguous_p(x) ? "ViewBackward0" : "AddBackward0";
+    return x->ndim == 1 ? "SqueezeBackward3" : "UnsafeViewBackward0";
+}
 tp_tensor *tp_linear(tp_tensor *x, tp_tensor *w, tp_tensor *b) {
     if (!x || !w || !b) return tp__error_null("linear"), NULL;
     tp_tensor *in[3] = {x, w, b};
     const bool biased = !tp__is_none(b);
     tp__call c = {.op = &op_linear, .in = in, .nin = biased ? 3 : 2};
-    const char *flat = biased ? "AddmmBackward0" : "MmBackward0";
-    return tp__apply_named(&c, x->ndim == 2 ? flat
-                               : biased     ? "ViewBackward0"
-                                            : "UnsafeViewBackward0");
+    return tp__apply_named(&c, linear_name(x, biased));
 }

@@ -8,6 +8,7 @@
 
 typedef enum kind {
     K_UNARY,
+    K_UNARY_FLOAT,
     K_UNARY_NUM,
     K_TEST,
     K_BINARY,
@@ -24,6 +25,7 @@ typedef struct row {
 } row;
 static const row rows[TP__PW_COUNT] = {
 #define UNARY(name, fn, sv, lo, hi, y, da, doc) [TP__PW_##name] = {K_UNARY, sv, {#da}},
+#define UNARY_FLOAT(name, fn, sv, lo, hi, y, da, doc) [TP__PW_##name] = {K_UNARY_FLOAT, sv, {#da}},
 #define UNARY_NUM(name, fn, sv, lo, hi, y, da, doc) [TP__PW_##name] = {K_UNARY_NUM, sv, {#da}},
 #define TEST(name, y, doc) [TP__PW_##name] = {K_TEST, 0, {0}},
 #define BINARY(name, fn, sv, lo, hi, y, da, db, doc) [TP__PW_##name] = {K_BINARY, sv, {#da, #db}},
@@ -46,6 +48,7 @@ static tp_dtype compute_dtype(tp__pw_op op, tp_dtype d, double p, double q) {
     const kind k = rows[op].kind;
     if (TP__LIKELY(tp__is_float(d))) return d;
     if (op == TP__PW_clamp && (is_fraction(p) || is_fraction(q))) return TP_FLOAT32;
+    if (d == TP_BOOL && (op == TP__PW_clamp || op == TP__PW_square)) return TP_INT64;
     return k == K_UNARY || k == K_BINARY ? TP_FLOAT32 : d;
 }
 
@@ -65,22 +68,28 @@ static bool is_zero(int64_t v) {
     return v == 0;
 }
 
-/* What has no answer in integers. */
-static bool integers_fit(tp__pw_op op, const char *name, tp_dtype d, tp_tensor *b) {
-    if (!b) return true;
-    if (op == TP__PW_pow && any_where(b, is_negative))
+/* What has no answer in integers. b is `given` in the dtype of the computation. */
+static bool integers_fit(tp__pw_op op, const char *name, tp_tensor *given, tp_tensor *b) {
+    if (op == TP__PW_pow && any_where(given, is_negative))
         return tp_error_set(
                    TP_EVALUE,
                    "pow: integers to a negative integer power are no integers (make one of them "
                    "a float)"),
                false;
     if ((op == TP__PW_remainder || op == TP__PW_floor_divide) && any_where(b, is_zero))
-        return tp_error_set(TP_EVALUE, "%s: %s division by zero", name, tp_dtype_name(d)), false;
+        return tp_error_set(TP_EVALUE, "%s: %s division by zero", name,
+                            tp_dtype_name((tp_dtype)b->dtype)),
+               false;
     return true;
 }
 
 static tp_tensor *no_kernel(const char *name, tp_dtype d) {
     return tp__fail(TP_EDTYPE, "%s: not defined for %s", name, tp_dtype_name(d));
+}
+
+/* As in torch a bool is no number to subtract, not even from a float. */
+static bool subtracts_bools(tp_tensor *const *in) {
+    return in[0]->dtype == TP_BOOL || in[1]->dtype == TP_BOOL;
 }
 
 /* Bounds that an integer dtype can hold. */
@@ -106,14 +115,15 @@ static inline tp_tensor *compute(const char *name, tp__pw_op op, tp_tensor *cons
     const tp_dtype d = compute_dtype(op, tp__result_type(in, n), p, q);
     const tp__pw_fn fn = tp__pw_forward(op, d);
     if (TP__UNLIKELY(!fn)) return no_kernel(name, d);
+    if (op == TP__PW_sub && subtracts_bools(in)) return no_kernel(name, TP_BOOL);
     tp_tensor *y = result_of(name, in, n, k == K_TEST || k == K_COMPARE ? TP_BOOL : d);
     if (TP__UNLIKELY(!y)) return NULL;
-    if (TP__UNLIKELY(!tp__is_float(d))) {
-        if (!integers_fit(op, name, d, n == 2 ? in[1] : NULL)) return NULL;
-        clip_params(d, &p, &q);
-    }
     tp_tensor *a = tp__to(in[0], d), *b = a && n == 2 ? tp__to(in[1], d) : NULL;
     if (TP__UNLIKELY(!a || (n == 2 && !b))) return NULL;
+    if (TP__UNLIKELY(!tp__is_float(d))) {
+        if (b && y->numel && !integers_fit(op, name, in[1], b)) return NULL;
+        clip_params(d, &p, &q);
+    }
     tp__iterate(fn, &y->s, (tp_tensor *[]){y, a, b}, 1 + n, p, q);
     if (TP__UNLIKELY(b && b != in[1])) tp__drop(b);
     if (TP__UNLIKELY(a != in[0])) tp__drop(a);

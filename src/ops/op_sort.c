@@ -184,7 +184,9 @@ tp_tensor *tp_bincount(tp_tensor *x, int64_t minlength) {
     int64_t most;
     const int64_t *p = counted("bincount", x, -1, &most);
     if (!p) return NULL;
-    const int64_t n = most + 1 > minlength ? most + 1 : minlength;
+    if (most == INT64_MAX)
+        return tp__fail(TP_ENOMEM, "bincount: no memory for %" PRId64 " numbers", most);
+    const int64_t n = most >= minlength ? most + 1 : minlength;
     tp_tensor *y = tp__new_zeros("bincount", &TP_SHAPE(n), TP_INT64);
     for (int64_t i = 0; i < x->numel && y; i++) ((int64_t *)tp__ptr(y))[p[i]]++;
     return y;
@@ -196,8 +198,10 @@ tp_tensor *tp_one_hot(tp_tensor *x, int64_t classes) {
     if (!p) return NULL;
     if (x->ndim == TP_MAX_DIM)
         return tp__fail(TP_ESHAPE, "one_hot: the tensor has %d dims already", TP_MAX_DIM);
-    if (classes < 0 && most < 0)
+    if (classes < 1 && most < 0)
         return tp__fail(TP_EVALUE, "one_hot: no elements tell how many classes there are");
+    if (classes < 0 && most == INT64_MAX)
+        return tp__fail(TP_ENOMEM, "one_hot: no memory for %" PRId64 " classes", most);
     const int64_t C = classes < 0 ? most + 1 : classes;
     tp_shape s = tp__shape(x);
     s.dim[s.ndim++] = C;

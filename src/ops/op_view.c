@@ -28,6 +28,12 @@ tp_tensor *tp__reshaped(tp_tensor *x, const tp_shape *shape) {
     return tp__view(x, shape->ndim, shape->dim, stride, x->offset);
 }
 
+static tp_tensor *same_backward(const tp__call *c, tp_tensor *g, int i) {
+    (void)c;
+    (void)i;
+    return g;
+}
+
 tp__blocks tp__around(const tp_tensor *x, int dim) {
     tp__blocks b = {1, x->ndim ? x->shape[dim] : 1, 1};
     for (int d = 0; d < x->ndim; d++)
@@ -55,7 +61,6 @@ static tp_tensor *shaped_backward(const tp__call *c, tp_tensor *g, int i) {
 SHAPED(op_view, "view", "ViewBackward0")
 SHAPED(op_reshape, "reshape", "ReshapeAliasBackward0")
 SHAPED(op_reshape_copy, "reshape", "UnsafeViewBackward0")
-SHAPED(op_alias, "at", "AliasBackward0")
 
 static tp_tensor *apply_shape(const tp__op *op, tp_tensor *x, const tp_shape *s) {
     tp__call c = call1(op, &x);
@@ -243,16 +248,11 @@ static tp_tensor *expand_forward(tp__call *c) {
         if (s.dim[d] == 1) stride[d] = unit_stride(s.dim, stride, d + 1, s.ndim);
     return tp__view(c->in[0], s.ndim, s.dim, stride, c->in[0]->offset);
 }
-static tp_tensor *expand_backward(const tp__call *c, tp_tensor *g, int i) {
-    (void)c;
-    (void)i;
-    return g; /* the tape sums it down */
-}
 static const tp__op op_expand = {.name = "expand",
                                  .grad_fn = "ExpandBackward0",
                                  .is_view = true,
                                  .forward = expand_forward,
-                                 .backward = expand_backward};
+                                 .backward = same_backward /* the tape sums it down */};
 
 tp_tensor *tp_expand(tp_tensor *x, tp_shape shape) {
     if (!x) return tp__error_null("expand"), NULL;
@@ -363,22 +363,45 @@ int64_t tp_unbind(tp_tensor *x, int dim, tp_tensor **out, int64_t n) {
     return n;
 }
 
-/* Items are applied from left to right, as torch applies them; a full ':' is no op at all. */
-static tp_tensor *apply_items(tp_tensor *x, const tp__ix *ix, int n) {
+static tp_tensor *alias_forward(tp__call *c) {
+    const tp_tensor *x = c->in[0];
+    return tp__view(x, x->ndim, x->shape, x->stride, x->offset);
+}
+static const tp__op op_alias = {
+    .name = "at", .is_view = true, .forward = alias_forward, .backward = same_backward};
+
+/* Slices that change nothing: torch makes an op of ':', none of '0:n' beside other items. */
+static bool is_full(const tp__ix *ix) {
+    return ix->kind == TP__IX_SLICE && !ix->has_start && !ix->has_stop && ix->step == 1;
+}
+static bool is_whole(const tp__ix *ix, int64_t size) {
+    return ix->start == 0 && ix->has_stop && ix->stop == size && ix->step == 1;
+}
+/* Items are applied from left to right, as torch applies them. *idle is the name of torch's last op
+ * where that one changes nothing and is not made here; else NULL. */
+static tp_tensor *apply_items(tp_tensor *x, const tp__ix *ix, int n, const char **idle) {
     int used = 0, d = 0;
     for (int i = 0; i < n; i++) used += ix[i].kind == TP__IX_INT || ix[i].kind == TP__IX_SLICE;
     if (used > x->ndim)
         return tp__fail(TP_EINDEX, "at: %d indices for a %d-d tensor", used, x->ndim);
     const int ndim = x->ndim;
+    *idle = "AliasBackward0";
     for (int i = 0; i < n && x; i++) {
-        switch (ix[i].kind) {
-        case TP__IX_NEW: x = tp_unsqueeze(x, d++); break;
-        case TP__IX_ELLIPSIS: d += ndim - used; break;
-        case TP__IX_INT: x = apply_select("at", x, d, ix[i].start, "SelectBackward0"); break;
-        case TP__IX_SLICE:
-            if (ix[i].has_start || ix[i].has_stop || ix[i].step != 1) x = apply_slice(x, d, &ix[i]);
+        const tp__ix *item = &ix[i];
+        if (item->kind == TP__IX_ELLIPSIS) {
+            d += ndim - used;
+        } else if (is_full(item)) {
+            *idle = "SliceBackward0";
             d++;
-            break;
+        } else if (item->kind == TP__IX_SLICE && n > 1 && is_whole(item, x->shape[d])) {
+            d++;
+        } else {
+            *idle = NULL;
+            x = item->kind == TP__IX_NEW ? tp_unsqueeze(x, d)
+                : item->kind == TP__IX_SLICE
+                    ? apply_slice(x, d, item)
+                    : apply_select("at", x, d, item->start, "SelectBackward0");
+            d += item->kind != TP__IX_INT;
         }
     }
     return x;
@@ -388,19 +411,15 @@ tp_tensor *tp_at(tp_tensor *x, const char *index) {
     tp__ix ix[2 * TP_MAX_DIM];
     const int n = tp__index_parse(index, ix, TP__COUNT(ix));
     if (n < 0) return NULL;
-    tp_tensor *y = apply_items(x, ix, n);
-    if (y != x) return y;
-    const tp_shape s = tp__shape(x);
-    return apply_shape(&op_alias, x, &s);
+    const char *idle = NULL;
+    tp_tensor *y = apply_items(x, ix, n, &idle);
+    if (!y || !idle) return y;
+    tp__call c = call1(&op_alias, &y);
+    return tp__apply_named(&c, idle);
 }
 
 /* ---- copies ---------------------------------------------------------------------------------- */
 
-static tp_tensor *same_backward(const tp__call *c, tp_tensor *g, int i) {
-    (void)c;
-    (void)i;
-    return g;
-}
 static tp_tensor *clone_forward(tp__call *c) {
     return tp__clone(c->in[0]);
 }

@@ -83,6 +83,11 @@ void tp__broadcast_strides(const tp_tensor *x, const tp_shape *shape, int64_t *s
 /* Walk the old axes from the right in runs that are dense among themselves; each run must be a
  * product of new sizes. */
 bool tp__view_strides(const tp_tensor *x, const tp_shape *shape, int64_t *stride) {
+    const tp_shape have = tp__shape(x);
+    if (x->numel == 0 && tp__shape_equal(&have, shape)) {
+        memcpy(stride, x->stride, (size_t)x->ndim * sizeof *stride);
+        return true;
+    }
     if (x->numel == 0 || x->ndim == 0) {
         int64_t n = 1;
         for (int d = shape->ndim - 1; d >= 0; d--) {

@@ -210,9 +210,15 @@ tp_tensor *tp_zeros(tp_shape shape, tp_dtype dtype) {
     return tp__new_zeros("zeros", &shape, dtype);
 }
 
+bool tp__number_fits(const char *what, double v, tp_dtype dtype) {
+    const bool fits = dtype == TP_UINT8   ? v >= 0 && v <= 255
+                      : dtype == TP_INT64 ? v >= -0x1p63 && v < 0x1p63
+                                          : true;
+    if (!fits) tp_error_set(TP_EVALUE, "%s: %s cannot hold %g", what, tp_dtype_name(dtype), v);
+    return fits;
+}
 tp_tensor *tp_full(tp_shape shape, double value, tp_dtype dtype) {
-    if (!tp__is_float(dtype) && value != value)
-        return tp__fail(TP_EVALUE, "full: %s cannot hold nan", tp_dtype_name(dtype));
+    if (!tp__number_fits("full", value, dtype)) return NULL;
     tp_tensor *x = tp__new("full", &shape, dtype);
     if (x) tp__fill(x, value);
     return x;
@@ -249,9 +255,16 @@ tp_tensor *tp_eye(int64_t n, tp_dtype dtype) {
     return x;
 }
 
+static bool is_fraction(double v) {
+    return v != trunc(v);
+}
 tp_tensor *tp_arange(double start, double end, double step, tp_dtype dtype) {
+    if (dtype == TP_BOOL) return tp__fail(TP_EDTYPE, "arange: not defined for bool");
+    if (!tp__is_float(dtype) && (is_fraction(start) || is_fraction(end) || is_fraction(step)))
+        return tp__fail(TP_EVALUE, "arange: %g, %g and %g are not all %s", start, end, step,
+                        tp_dtype_name(dtype));
     const double count = ceil((end - start) / step);
-    if (step == 0 || !(count >= 0) || count > 1e15)
+    if (step == 0 || (end - start) / step < 0 || !(count >= 0) || count > 1e15)
         return tp__fail(TP_EVALUE, "arange: no way from %g to %g in steps of %g", start, end, step);
     tp_tensor *x = tp__new("arange", &TP_SHAPE((int64_t)count), dtype);
     if (!x) return NULL;
@@ -298,6 +311,7 @@ tp_tensor *tp_from_ints(tp_shape shape, const int64_t *v, int64_t n) {
 tp_tensor *tp_scalar(double value, tp_dtype dtype) {
     if (is_dtype(dtype) && !tp__is_float(dtype) && value != trunc(value))
         return tp__fail(TP_EVALUE, "scalar: %g is no %s", value, tp_dtype_name(dtype));
+    if (!tp__number_fits("scalar", value, dtype)) return NULL;
     tp_tensor *x = tp__new("scalar", &TP_0D, dtype);
     if (x) store(x->st->data, dtype, 0, value);
     return x;
