@@ -11,9 +11,14 @@ endif()
 
 set(test_environment TAPER_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR} TAPER_BUILD_DIR=${CMAKE_BINARY_DIR}
                      CMOCKA_MESSAGE_OUTPUT=TAP)
+set(test_seconds 600)
+if(TAPER_SANITIZE MATCHES thread) # kernels run ten times slower, or worse
+    set(test_seconds 2400)
+endif()
 function(taper_test name label) # command...
     add_test(NAME ${name} COMMAND ${ARGN})
-    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 600 ENVIRONMENT "${test_environment}")
+    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${test_seconds}
+                         ENVIRONMENT "${test_environment}")
 endfunction()
 
 file(GLOB support CONFIGURE_DEPENDS tests/support.c)
