@@ -1,4 +1,5 @@
-# tests/docs.py runs the blocks of a page, and finds each way in which a page can be wrong.
+# tests/docs.py runs the blocks of a page, and finds each way in which a page can be wrong; what a
+# page shows of the command line is run here.
 load ../support
 
 page() { cat >"$BATS_TEST_TMPDIR/page.md"; }
@@ -196,3 +197,25 @@ END
     [ "$status" = 0 ]
     draws "one version" "1 3" && complains "a.svg shows something else"
 }
+
+# Folds undone; without times, and blanks at line ends.
+plain() { sed -E ':a;N;$!ba;s/\n {13}/ /g' | sed -E 's/ +[0-9]+:[0-9][0-9] *$//; s/ +$//; s/ +time$//'; }
+
+# The commands of a page's console blocks, but for `taper get`, print what the page says.
+console() { # page
+    grep -q avx2 /proc/cpuinfo && [ "${TAPER_ISA:-}" != base ] || skip "(missing: AVX2)"
+    need_data mnist_sample.tgz
+    tar -xf "$data" -C "$BATS_TEST_TMPDIR"
+    need_data mnist
+    ln -s "$(realpath "$data")" "$BATS_TEST_TMPDIR/mnist"
+    cd "$BATS_TEST_TMPDIR"
+    sed -n '/^```console$/,/^```$/{/^```/d;p}' "$TAPER_SOURCE_DIR/$1" | plain >said
+    grep '^\$ taper' said | while read -r _ command; do
+        echo "\$ $command"
+        [[ $command == "taper get "* ]] || $command 2>&1
+    done | plain >printed
+    diff -u said printed
+}
+
+@test "README's commands print what it says" { console README.md; }
+@test "the book's commands print what it says" { console docs/book/10-where-to-go.md; }
