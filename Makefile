@@ -3,6 +3,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 CTEST = ctest -j $(JOBS) --output-on-failure --test-dir
 FUZZ_SECONDS ?= 60
+DIFF_PROGRAMS ?= 20000
 
 build:          ## compile the library, the programs, tests and examples into build/
 	@test -e build/build.ninja || cmake --preset release
@@ -41,6 +42,11 @@ isa: build      ## the C tests at each instruction set level: base, v3, v4
 	@grep -q avx512vl /proc/cpuinfo || echo "this processor has no v4; TAPER_ISA=v4 runs the best it has"
 	@for isa in base v3 v4; do echo "TAPER_ISA=$$isa"; TAPER_ISA=$$isa $(CTEST) build -LE package || exit 1; done
 
+diff: build     ## DIFF_PROGRAMS (20000) random programs against PyTorch, from a fresh seed or DIFF_SEED
+	@seed=$${DIFF_SEED:-$$(date +%s)}; echo "make diff DIFF_SEED=$$seed"; \
+	    TAPER_SOURCE_DIR=. TAPER_DIFF_PROGRAMS=$(DIFF_PROGRAMS) TAPER_DIFF_SEED=$$seed \
+	    build/tests/test_diff 'fresh*'
+
 fuzz:           ## each fuzz target for FUZZ_SECONDS (60)
 	@cmake --preset fuzz
 	@cmake --build build-fuzz -j $(JOBS)
@@ -70,12 +76,12 @@ install: build  ## install to PREFIX (/usr/local)
 clean:          ## remove every build folder
 	@rm -rf build build-*
 
-check-all:      ## everything: tests, sanitizers, clang, valgrind, every level, fuzzing
+check-all:      ## everything: tests, sanitizers, clang, valgrind, every level, random programs, fuzzing
 	@scripts/test
-	@$(MAKE) --no-print-directory clang tsan valgrind isa fuzz
+	@$(MAKE) --no-print-directory clang tsan valgrind isa diff fuzz
 
 help:           ## this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .DEFAULT_GOAL = build
-.PHONY: build check asan tsan clang valgrind oom isa fuzz golden bench loc format install clean check-all help
+.PHONY: build check asan tsan clang valgrind oom isa diff fuzz golden bench loc format install clean check-all help

@@ -440,6 +440,48 @@ static void fresh_programs(void **state) {
     finish(r);
 }
 
+/* ---- every public op is there ------------------------------------------------------------------ */
+
+/* Functions that give a tensor without being an op of their own: operands and leaves are made by
+ * some of them, the others belong to the tape or to containers. */
+static const char *const no_ops[] = {
+    "num",  "num_int",        "from",        "from_floats",  "from_ints", "keep",    "dict_get",
+    "grad", "requires_grad_", "retain_grad", "scope_escape", "apply",     "dict_at",
+};
+
+static bool is_known(const char *name) {
+    for (int k = 0; k < CALLS; k++)
+        if (!strcmp(calls[k].name, name)) return true;
+    for (int k = 0; k < TP__COUNT(no_ops); k++)
+        if (!strcmp(no_ops[k], name)) return true;
+    return false;
+}
+/* Every `tp_tensor *tp_NAME(` of a header. */
+static int look_through(const char *header) {
+    FILE *f = fopen(tpt_source(header), "r");
+    assert_non_null(f);
+    char line[512], name[64];
+    int n = 0;
+    while (fgets(line, sizeof line, f)) {
+        const char *at = strstr(line, "tp_tensor *tp_");
+        if (strncmp(line, "TP_API", 6) || !at ||
+            sscanf(at, "tp_tensor *tp_%63[A-Za-z0-9_](", name) != 1)
+            continue;
+        if (name[0] != '_' && !is_known(name))
+            fail_msg("no random calls of tp_%s (%s)", name, header);
+        n++;
+    }
+    fclose(f);
+    return n;
+}
+static void every_public_op_is_called(void **state) {
+    (void)state;
+    const int n = look_through("include/taper/tensor.h") +
+                  look_through("include/taper/autograd.h") + look_through("include/taper/ops.h") +
+                  look_through("include/taper/pointwise.h");
+    assert_true(n >= CALLS);
+}
+
 /* ---- planted faults --------------------------------------------------------------------------------- */
 
 static void is_found(fault f) {
@@ -467,9 +509,13 @@ FINDS(finds_the_wrong_one_of_equals, LAST_OF_EQUALS)
 /* test_diff [pattern]: only the tests whose name fits. */
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        TPT(checked_in_programs),           TPT(fresh_programs),
-        TPT(finds_a_wrong_gradient),        TPT(finds_a_missing_unbroadcast),
-        TPT(finds_a_wrong_promotion),       TPT(finds_an_ignored_stride),
+        TPT(every_public_op_is_called),
+        TPT(checked_in_programs),
+        TPT(fresh_programs),
+        TPT(finds_a_wrong_gradient),
+        TPT(finds_a_missing_unbroadcast),
+        TPT(finds_a_wrong_promotion),
+        TPT(finds_an_ignored_stride),
         TPT(finds_the_wrong_one_of_equals),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);

@@ -163,11 +163,62 @@ static void test_the_rest(void **state) {
     tp_scope_end(s);
 }
 
+/* What random programs found, each once. */
+static void counts_of_the_largest(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *huge = tp_from_ints(TP_SHAPE(1), (const int64_t[]){INT64_MAX}, 1);
+    assert_null(tp_bincount(huge, 0));
+    tpt_expect_error(TP_ENOMEM, "bincount: no memory for 9223372036854775807 numbers...");
+    assert_null(tp_one_hot(huge, -1));
+    tpt_expect_error(TP_ENOMEM, "one_hot: no memory for 9223372036854775807 classes...");
+    assert_null(tp_one_hot(tp_zeros(TP_SHAPE(0), TP_INT64), 0));
+    tpt_expect_error(TP_EVALUE, "one_hot: no elements tell how many classes there are...");
+    tp_scope_end(s);
+}
+static void dtypes_of_bools(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *b = tp_ones(TP_SHAPE(2), TP_BOOL), *x = tp_ones(TP_SHAPE(2), TP_FLOAT32);
+    assert_null(tp_sub(x, b));
+    tpt_expect_error(TP_EDTYPE, "sub: not defined for bool...");
+    assert_null(tp_sub_(x, b));
+    tpt_expect_error(TP_EDTYPE, "sub_: not defined for bool...");
+    assert_int_equal(tp_dtype_of(tp_square(b)), TP_INT64);
+    assert_int_equal(tp_dtype_of(tp_clamp(b, 0, 1)), TP_INT64);
+    assert_int_equal(tp_dtype_of(tp_sign(b)), TP_BOOL);
+    assert_null(tp_gelu(b));
+    tpt_expect_error(TP_EDTYPE, "gelu: not defined for bool...");
+    assert_null(
+        tp_index_copy_(x, 0, tp_zeros(TP_SHAPE(1), TP_INT64), tp_ones(TP_SHAPE(1), TP_BOOL)));
+    tpt_expect_error(TP_EDTYPE, "index_copy_: the source is bool but the tensor is float32...");
+    assert_null(tp_full(TP_SHAPE(2), 300, TP_UINT8));
+    tpt_expect_error(TP_EVALUE, "full: uint8 cannot hold 300...");
+    tp_scope_end(s);
+}
+static void last_ops_have_their_names(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *x = tp_requires_grad_(tp_ones(TP_SHAPE(2, 3), TP_FLOAT32));
+    assert_string_equal(tp_grad_fn(tp_at(x, ":")), "SliceBackward0");
+    assert_string_equal(tp_grad_fn(tp_at(x, "...")), "AliasBackward0");
+    assert_string_equal(tp_grad_fn(tp_at(x, ":2, :3")), "AliasBackward0");
+    assert_string_equal(tp_grad_fn(tp_at(x, "0, :")), "SliceBackward0");
+    tp_tensor *batch = tp_ones(TP_SHAPE(4, 3, 5), TP_FLOAT32);
+    assert_string_equal(tp_grad_fn(tp_matmul(x, batch)), "CloneBackward0");
+    tp_tensor *zero = tp_requires_grad_(tp_zeros(TP_SHAPE(1), TP_FLOAT32));
+    if (tp_backward(tp_sqrt(tp_ceil(zero)))) fail_msg("%s", tp_error_message());
+    assert_true(tp_item(tp_grad(zero)) == 0); /* not 0 times the infinity that sqrt gives */
+    tp_scope_end(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(test_index_reads),    TPT(test_index_refuses), TPT(test_index_writes),
-        TPT(test_comprehensions), TPT(test_order),         TPT(test_counting),
-        TPT(test_the_rest),
+        TPT(test_index_reads),  TPT(test_index_refuses),
+        TPT(test_index_writes), TPT(test_comprehensions),
+        TPT(test_order),        TPT(test_counting),
+        TPT(test_the_rest),     TPT(counts_of_the_largest),
+        TPT(dtypes_of_bools),   TPT(last_ops_have_their_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
