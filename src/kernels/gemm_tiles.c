@@ -17,14 +17,16 @@ enum {
     SOON = 3,      /* how long before it is used B is fetched, in times of fetching it */
     NARROW = 384,  /* bytes of c's row up to which they are */
     LEAST_K = 256, /* of what is packed at a time ... */
-    PACKED = 16 << 20,      /* ... and bytes of it */
-    TILE_WORK = 1 << 19,    /* multiply-adds that are worth a tile of their own: 5 us */
-    PACK_WORK = 1 << 14,    /* elements that are worth a tile of packing */
-    PACK_PANELS = 8,        /* packed side by side, ... */
-    PACK_K = 64,            /* ... so many k at a time */
-    SMALL = 1 << 15,        /* multiply-adds of a product that is not worth a plan */
-    SMALL_BYTES = 8 * 1024, /* of its packed B */
-    LEAST_TURNED = 64,      /* K with which turning c costs little */
+    PACKED = 16 << 20,       /* ... and bytes of it, ... */
+    NEAR_PACKED = 256 << 10, /* ... or fewer, which are still near when they are used, ... */
+    NEAR_C = 1 << 20,        /* ... where all of c is as well */
+    TILE_WORK = 1 << 19,     /* multiply-adds that are worth a tile of their own: 5 us */
+    PACK_WORK = 1 << 14,     /* elements that are worth a tile of packing */
+    PACK_PANELS = 8,         /* packed side by side, ... */
+    PACK_K = 64,             /* ... so many k at a time */
+    SMALL = 1 << 15,         /* multiply-adds of a product that is not worth a plan */
+    SMALL_BYTES = 8 * 1024,  /* of its packed B */
+    LEAST_TURNED = 64,       /* K with which turning c costs little */
     LINE = 64
 };
 
@@ -372,6 +374,8 @@ static void choose_tiles(plan *p) {
 }
 
 static void choose_packing(plan *p) {
+    const bool near = !p->turned && p->g.M * p->g.N * p->size <= NEAR_C;
+    const int64_t most = near ? NEAR_PACKED : PACKED;
     p->packed_k = 1;
     const int64_t one = tp__most(1, packed_bytes(p));
     p->packed_k = p->split.length;
@@ -379,18 +383,19 @@ static void choose_packing(plan *p) {
         p->group = p->products;
         return;
     }
-    if (one * p->packed_k > PACKED)
-        p->packed_k = tp__least(p->packed_k, tp__most(LEAST_K, PACKED / one));
+    if (one * p->packed_k > most)
+        p->packed_k = tp__least(p->packed_k, tp__most(LEAST_K, most / one));
     p->group = tp__least(p->products, tp__most(1, PACKED / (one * tp__most(p->packed_k, 1))));
 }
 
 /* c^T = b^T a^T, the same chains: worth it where that saves more packing than turning c costs, or
- * where few of a line's rows of A^T would be used at a time and those of B are few. */
+ * where those of B are few, and few of a line's rows of A^T would be used at a time or there are no
+ * more than few. */
 static bool is_worth_turning(const tp__gemm *g, const tp__gemm_kernels *kernels) {
     const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8;
     if (g->a_row == 1 && g->b_col == 1 && g->a_col != 1)
-        return 2 * kernels->rows * size <= LINE && g->N * size <= NARROW && g->N < g->M &&
-               g->K >= LEAST_TURNED;
+        return (2 * kernels->rows * size <= LINE || g->M * size <= NARROW) &&
+               g->N * size <= NARROW && g->N < g->M && g->K >= LEAST_TURNED;
     if (g->b_row != 1 || g->b_col == 1) return false;
     return g->a_col == 1 ? g->M * (g->K + g->N) < g->N * g->K : g->a_row == 1 && g->M < g->K;
 }
