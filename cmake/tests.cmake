@@ -38,6 +38,8 @@ foreach(source ${sources})
     endif()
 endforeach()
 
+target_link_options(test_bits PRIVATE LINKER:--wrap=tp__parallel) # which counts tiles
+
 # A fuzz target without a fuzzer, on its corpus (tests/corpus/NOUN) and on damaged copies of that.
 file(GLOB sources CONFIGURE_DEPENDS tests/fuzz_*.c)
 foreach(source ${sources})
