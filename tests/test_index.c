@@ -212,13 +212,63 @@ static void last_ops_have_their_names(void **state) {
     tp_scope_end(s);
 }
 
+static void spread_of_equals_has_no_slope(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *x = tp_requires_grad_(tp_full(TP_SHAPE(3), 2, TP_FLOAT32));
+    tpt_ok(tp_backward(tp_std(x, 0)));
+    assert_true(tp_equal(tp_grad(x), tp_zeros(TP_SHAPE(3), TP_FLOAT32))); /* 0 / 0 is no NaN */
+    tp_scope_end(s);
+}
+static void indices_of_a_maximum_are_watched(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *x = tp_requires_grad_(tp_floats(TP_SHAPE(2, 2), 1, 2, 4, 3)), *at;
+    tp_tensor *y = tp_sum(tp_max_dim(x, 1, 0, &at));
+    assert_non_null(tp_fill_(at, 1000));
+    assert_int_equal(tp_backward(y), TP_EGRAD); /* and nothing is written there */
+    tpt_expect_error(TP_EGRAD, "backward of max (test_index.c:...");
+    tp_scope_end(s);
+}
+static void products_over_nothing_are_zero(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *a = tp_ones(TP_SHAPE(2, 0), TP_FLOAT32), *b = tp_ones(TP_SHAPE(0, 3), TP_FLOAT32);
+    assert_true(tp_equal(tp_matmul(a, b), tp_zeros(TP_SHAPE(2, 3), TP_FLOAT32)));
+    tp_tensor *bias = tp_floats(TP_SHAPE(3), 1, 2, 3);
+    assert_true(tp_equal(tp_select(tp_linear(a, tp_T(b), bias), 0, 1), bias));
+    tp_scope_end(s);
+}
+static void strides_of_short_axes(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *x = tp_T(tp_ones(TP_SHAPE(3, 2), TP_FLOAT32)); /* [2, 3], strides 1, 2 */
+    assert_int_equal(tp_stride(tp_unsqueeze(x, 1), 1), 6);
+    assert_int_equal(tp_stride(tp_unsqueeze(x, 2), 2), 1);
+    assert_int_equal(tp_stride(tp_expand(x, TP_SHAPE(1, 2, 3)), 0), 2);
+    assert_int_equal(tp_stride(tp_at(tp_at(x, ":1"), "..."), 0), 1);        /* as it was */
+    tp_tensor *none = tp_at(tp_ones(TP_SHAPE(2, 3), TP_FLOAT32), ":, 1:1"); /* [2, 0] */
+    assert_int_equal(tp_stride(tp_view(none, TP_SHAPE(2, 0)), 0), 3);
+    assert_ptr_equal(tp_flatten(x, 1, 1), x);
+    tp_scope_end(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(test_index_reads),  TPT(test_index_refuses),
-        TPT(test_index_writes), TPT(test_comprehensions),
-        TPT(test_order),        TPT(test_counting),
-        TPT(test_the_rest),     TPT(counts_of_the_largest),
-        TPT(dtypes_of_bools),   TPT(last_ops_have_their_names),
+        TPT(test_index_reads),
+        TPT(test_index_refuses),
+        TPT(test_index_writes),
+        TPT(test_comprehensions),
+        TPT(test_order),
+        TPT(test_counting),
+        TPT(test_the_rest),
+        TPT(counts_of_the_largest),
+        TPT(dtypes_of_bools),
+        TPT(last_ops_have_their_names),
+        TPT(spread_of_equals_has_no_slope),
+        TPT(indices_of_a_maximum_are_watched),
+        TPT(products_over_nothing_are_zero),
+        TPT(strides_of_short_axes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
