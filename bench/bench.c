@@ -23,7 +23,7 @@ static const char usage[] = "usage: taper-bench [options]\n"
                             "  --base PROGRAM  an earlier taper-bench, compared row by row\n"
                             "  --base-name R   its name in the table\n";
 
-/* Seconds of a sample, at least: short beside a time slice; but long beside the waking of threads. */
+/* Seconds of a sample, at least: short beside a time slice; long beside the waking of threads. */
 static const double SAMPLE = 3e-4, SAMPLE_OF_THREADS = 2e-3;
 static const double COLD = 0.03; /* beside this, cold caches do not matter */
 enum { FEWEST_ROUNDS = 5 };
