@@ -1,8 +1,8 @@
 /* bench.h -- side by side in one run: rows of contenders whose samples are taken in turn.
  *
  * A row is one piece of work. Its contenders (taper, the machine's limit, peers) are timed round by
- * round, one after the other, so a clock that changes or a neighbour that wakes up hits all of them;
- * the ratio of two contenders is the median over rounds of the ratio in each round.
+ * round, one after the other, so a clock that changes or a neighbour that wakes up hits all of
+ * them; the ratio of two contenders is the median over rounds of the ratio in each round.
  *
  * PyTorch in a row: bench_add_torch(&row, "x = torch.rand(65536)", "torch.exp(x)", goal) before
  * bench_run. The first text is run once, the second is what is timed, in a Python process for each

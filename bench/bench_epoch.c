@@ -1,4 +1,5 @@
-/* bench_epoch.c -- passes over images in memory: gather, forward, backward, a step of the optimizer.
+/* bench_epoch.c -- passes over images in memory: gather, forward, backward, a step of the
+ * optimizer.
  *
  * The limit of a pass is its multiply-adds at the processor's peak, and its images' bytes at the
  * speed of reading memory, one after the other. PyTorch trains on the same images. */
@@ -120,7 +121,7 @@ static void limit(void *ctx) {
     bench_read((void *)(uintptr_t)&t->images);
 }
 
-/* Float operations for an image: forward and the weights' gradients, and the second layer's input's. */
+/* Float operations for an image: forward, the weights' gradients, the second layer's input's. */
 static double flop(const task *k) {
     return 4.0 * PIXELS * (double)k->hidden + 6.0 * (double)(k->hidden * k->out);
 }

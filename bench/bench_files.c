@@ -1,4 +1,4 @@
-/* bench_files.c -- pictures into memory, and whole processes: how long they last, what they hold. */
+/* bench_files.c -- pictures into memory; whole processes: how long they last, what they hold. */
 #define _GNU_SOURCE
 #include "bench.h"
 

@@ -1,7 +1,7 @@
 /* bench_ops.c -- what an op costs: the overhead of small ones, the bandwidth of large ones.
  *
- * Large ops are compared with the shortest loop of the same traffic (one read; one read and one write;
- * two reads and one write), written with plain vectors in this file and in bench_machine.c. */
+ * Large ops are compared with the shortest loop of the same traffic (one read; one read and one
+ * write; two reads and one write), with plain vectors, in this file and in bench_machine.c. */
 #include "taper.h"
 
 #include "bench.h"

@@ -19,7 +19,7 @@ void report_summary(void);
 /* Write everything to `path`; false, with errno, on failure. */
 bool report_json(const char *path);
 
-/* ---- worker.c: processes that take samples. They are stopped while others have their turn. ---- */
+/* ---- worker.c: processes that take samples, and are stopped while others have their turn ----- */
 
 /* PyTorch in Python number `python` with so many threads of OpenMP and of OpenBLAS; NULL if there
  * is none. Started at the first call. */

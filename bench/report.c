@@ -145,7 +145,7 @@ void report_row(const bench_row *row, const bench_samples *s) {
     json_object_set_new(j, "others", others);
 }
 
-/* ---- figures without a contender --------------------------------------------------------------- */
+/* ---- figures without a contender ------------------------------------------------------------- */
 
 void bench_note_goal(const char *group, const char *name, int threads, double value,
                      const char *unit, double at_most) {

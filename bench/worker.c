@@ -170,7 +170,7 @@ bool worker_setup(bench_worker *w, int slot, const char *setup, const char *step
     return false;
 }
 
-/* ---- taper-bench: an earlier one, and this one once more ----------------------------------------- */
+/* ---- taper-bench: an earlier one, and this one once more ------------------------------------- */
 
 bench_worker *worker_base(char *const *argv) {
     static bench_worker w;

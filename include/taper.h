@@ -9,7 +9,7 @@
  *     tp_scope_end(s);
  *
  * From C++17 the same text works, but for two things: options are a value, tp_sgd(net, opts) with a
- * tp_sgd_opts opts{} (in C++20 also tp_sgd(net, {.lr = 0.1})), and C's compound literals are arrays.
+ * tp_sgd_opts opts{} (in C++20 also tp_sgd(net, {.lr = 0.1})); C's compound literals are arrays.
  *
  * One header a room, in the order in which they build on each other. */
 #ifndef TAPER_H

@@ -1,8 +1,9 @@
-/* Tests that results have the same bits whatever computes them: any number of threads, pinned or not,
- * while other programs want the processors, and any ISA level (products of matrices: v3 and v4).
+/* Tests that results have the same bits whatever computes them: any number of threads, pinned or
+ * not, while other programs want the processors, and any ISA level (products of matrices: v3 and
+ * v4).
  *
- * Each case prints how many tiles its largest job had: with few of them threads would have nothing to
- * get wrong. The pool's entry is wrapped by the linker to see that (cmake/tests.cmake). */
+ * Each case prints how many tiles its largest job had: with few of them threads would have nothing
+ * to get wrong. The pool's entry is wrapped by the linker to see that (cmake/tests.cmake). */
 #define _GNU_SOURCE
 #include "taper.h"
 

@@ -1,9 +1,9 @@
 /* test_diff.c -- random programs give what PyTorch gave.
  *
  * diff/programs.py makes programs and writes PyTorch's results beside every call (the format stands
- * there); here each is repeated call by call and compared: values, shape, dtype, the strides and the
- * storage of views, the name of the recorded op, gradients, and which calls are errors. 1,000 programs
- * with their results are checked in; where torch is installed new ones are made as well,
+ * there); here each is repeated call by call and compared: values, shape, dtype, the strides and
+ * the storage of views, the name of the recorded op, gradients, and which calls are errors. 1,000
+ * programs with their results are checked in; where torch is installed new ones are made as well,
  * TAPER_DIFF_PROGRAMS of them (2,000) from TAPER_DIFF_SEED (1). Five planted faults show that the
  * comparison can fail. */
 #define _POSIX_C_SOURCE 200809L
@@ -32,7 +32,7 @@ typedef struct run {
     long count[CALLS];
 } run;
 
-/* ---- reading ---------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool next_line(run *r) {
     if (r->pushed_back) return !(r->pushed_back = false);
@@ -134,7 +134,7 @@ static void read_argument(run *r, arguments *g, const char *word) {
     }
 }
 
-/* ---- comparing -------------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 #if defined __GNUC__
 __attribute__((format(printf, 2, 3)))
@@ -270,7 +270,7 @@ static void compare_result(run *r, tp_tensor *x) {
     tp_scope_end(s);
 }
 
-/* ---- running ---------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static void do_leaf(run *r) {
     char *save = NULL;
@@ -440,7 +440,7 @@ static void fresh_programs(void **state) {
     finish(r);
 }
 
-/* ---- every public op is there ------------------------------------------------------------------ */
+/* ---- every public op is there ---------------------------------------------------------------- */
 
 /* Functions that give a tensor without being an op of their own: operands and leaves are made by
  * some of them, the others belong to the tape or to containers. */
@@ -482,7 +482,7 @@ static void every_public_op_is_called(void **state) {
     assert_true(n >= CALLS);
 }
 
-/* ---- planted faults --------------------------------------------------------------------------------- */
+/* ---- planted faults -------------------------------------------------------------------------- */
 
 static void is_found(fault f) {
     FILE *file = golden();

@@ -1,9 +1,9 @@
-/* test_draws.c -- random tensors against PyTorch's: every op that draws, both float dtypes, from 1 to
- * 100,000 elements, in random order from one generator, so that what one leaves behind is what the
- * next one finds.
+/* test_draws.c -- random tensors against PyTorch's: every op that draws, both float dtypes, from 1
+ * to 100,000 elements, in random order from one generator, so that what one leaves behind is what
+ * the next one finds.
  *
- * golden/draws.py says what PyTorch gives. TAPER_DRAWS_SEED (1) chooses the calls, TAPER_DRAWS_ROUNDS
- * (10) how many generators there are. */
+ * golden/draws.py says what PyTorch gives. TAPER_DRAWS_SEED (1) chooses the calls,
+ * TAPER_DRAWS_ROUNDS (10) how many generators there are. */
 #define TAPER_PLAIN
 #include "support.h"
 #include "taper/ops.h"

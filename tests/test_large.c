@@ -1,5 +1,6 @@
-/* Tests of results that are larger than caches, and are written past them: each is compared, bit for
- * bit, with the same computed in parts that are small, at all ISA levels and by several threads. */
+/* Tests of results that are larger than caches, and are written past them: each is compared, bit
+ * for bit, with the same computed in parts that are small, at all ISA levels and by several
+ * threads. */
 #include "taper.h"
 
 #include "support.h"

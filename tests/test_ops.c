@@ -17,7 +17,8 @@ typedef struct op_case {
     tp_shape a, b; /* operands as the op sees them */
     double lo, hi;
     tp_tensor *(*f)(tp_tensor *a, tp_tensor *b);
-    int freedom; /* 0: these ranks and sizes only; 1: may be emptied; 2: any shape, and operands broadcast */
+    int freedom; /* 0: these ranks and sizes only; 1: may be emptied; 2: any shape, operands
+                    broadcast */
 } op_case;
 
 /* ---- pointwise rows -------------------------------------------------------------------------- */

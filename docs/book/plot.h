@@ -9,8 +9,8 @@
  * and what it was drawn from, parabola.dat and parabola.gp. Change the script, run `gnuplot
  * parabola.gp`, and the picture is in your style. A name that ends in .png gives a PNG.
  *
- * Errors are as in taper: a NULL argument fails quietly, and plot_save, which frees the plot, says in
- * the end whether all went well. */
+ * Errors are as in taper: a NULL argument fails quietly, and plot_save, which frees the plot, says
+ * in the end whether all went well. */
 #ifndef TAPER_BOOK_PLOT_H
 #define TAPER_BOOK_PLOT_H
 #include <errno.h>
@@ -146,7 +146,7 @@ static inline void plot__xy(plot *p, tp_tensor *x, tp_tensor *y, const char *how
 #define plot_points(p, x, y, label) \
     plot__xy(p, TP__NUM(x), TP__NUM(y), "using 1:2 with points", label)
 
-/* The frame of a panel that shows a matrix [H, W]: row 0 on top, no axes, 0 white and `max` black. */
+/* The frame of a panel that shows a matrix [H, W]: row 0 on top, no axes, 0 white, `max` black. */
 static inline void plot__frame(plot *p, const tp_tensor *image, double max) {
     fprintf(p->gp,
             "set xrange [-0.5:%g]\nset yrange [%g:-0.5]\nset cbrange [0:%g]\n"
@@ -169,7 +169,7 @@ static inline bool plot__matrix(plot *p, tp_tensor *image) {
     return true;
 }
 
-/* A grey image [H, W], bytes from 0 (white) to 255 or floats from 0 to 1. PNG keeps its pixels sharp. */
+/* A grey image [H, W]: bytes, 0 (white) to 255, or floats, 0 to 1. PNG keeps pixels sharp. */
 static inline void plot_image(plot *p, tp_tensor *image) {
     if (!plot__matrix(p, image)) return;
     plot_command(p, "set size ratio -1");

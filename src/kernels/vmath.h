@@ -39,9 +39,9 @@ static inline double vm_from_f64(uint64_t u) {
     return x;
 }
 
-/* a b + c, rounded once. Without the instruction: the product is exact in double, the sum is rounded
- * to odd (towards the neighbour with an odd last bit where it is inexact), and so the rounding to
- * float, 29 bits shorter, comes out as if it had seen all bits. */
+/* a b + c, rounded once. Without the instruction: the product is exact in double, the sum is
+ * rounded to odd (towards the neighbour with an odd last bit where it is inexact), and so the
+ * rounding to float, 29 bits shorter, comes out as if it had seen all bits. */
 static inline float vm_fma_f32(float a, float b, float c) {
 #if defined __FMA__ || defined __FP_FAST_FMAF
     return fmaf(a, b, c);

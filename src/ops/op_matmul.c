@@ -180,7 +180,7 @@ static const tp__op op_matmul = {.name = "matmul",
                                  .forward = matmul_forward,
                                  .backward = matmul_backward};
 
-/* Which of its own ops torch ends with. A matrix times a batch it computes transposed, and turns. */
+/* Which of its own ops torch ends with. It computes a matrix times a batch transposed. */
 static const char *matmul_name(const tp_tensor *x, const tp_tensor *w) {
     if (x->ndim == 2 && w->ndim == 2) return "MmBackward0";
     if (x->ndim == 1 && w->ndim == 1) return "DotBackward0";

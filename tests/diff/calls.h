@@ -1,8 +1,8 @@
 /* calls.h -- every public function that gives a tensor, as a call on parsed arguments.
  *
- * The elementwise ops come from pointwise.def, so a new row is tested at once (and missed by name in
- * test_diff.c until programs.py makes calls of it). X(k) is the k-th tensor among the arguments, I(k)
- * the k-th int, D(k) the k-th double. */
+ * The elementwise ops come from pointwise.def, so a new row is tested at once (and missed by name
+ * in test_diff.c until programs.py makes calls of it). X(k) is the k-th tensor among the arguments,
+ * I(k) the k-th int, D(k) the k-th double. */
 #ifndef TAPER_TESTS_CALLS_H
 #define TAPER_TESTS_CALLS_H
 #define TAPER_PLAIN

@@ -1,5 +1,5 @@
-/* faults.h -- five faults that the comparison must notice, each put between a program and the library,
- * which stays as it is. */
+/* faults.h -- five faults that the comparison must notice, each put between a program and the
+ * library, which stays as it is. */
 #ifndef TAPER_TESTS_FAULTS_H
 #define TAPER_TESTS_FAULTS_H
 #include "calls.h"

@@ -64,3 +64,10 @@ breaks_a_rule() { # expected message
     yes '' | head -801 >"$tree/src/tensor/view.c"
     breaks_a_rule "files over 800 lines: src/tensor/view.c (801)"
 }
+
+@test "a line of more than 100 columns is found" {
+    printf '/* %094d */\n' 0 >"$tree/src/tensor/view.c"
+    "$TAPER_SOURCE_DIR/scripts/layers" "$tree"
+    printf '\n/* %095d */\n' 0 >"$tree/src/tensor/view.c"
+    breaks_a_rule "lines over 100 columns: src/tensor/view.c:2"
+}
