@@ -20,7 +20,7 @@ asan:           ## the tests under AddressSanitizer and UndefinedBehaviorSanitiz
 tsan:           ## the tests under ThreadSanitizer, but for the long trainings
 	@cmake --preset tsan
 	@cmake --build build-tsan -j $(JOBS)
-	@$(CTEST) build-tsan -E '^(book|chapter4|test_book|test_parity)$$'
+	@$(CTEST) build-tsan -E '^(book|chapter4|test_bits|test_book|test_parity)$$'
 
 clang:          ## compile with clang, warnings as errors, and run the tests
 	@cmake --preset clang -DTAPER_WERROR=ON

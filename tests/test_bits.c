@@ -21,7 +21,7 @@
 
 enum { MANY = 300000, LEAST_TILES = 8, NUMBERS = 12 };
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-enum { PROGRAMS = 4, SHAPES = 3, STEPS = 2 };
+enum { PROGRAMS = 2, SHAPES = 2, STEPS = 1 };
 #else
 enum { PROGRAMS = 8, SHAPES = 6, STEPS = 2 };
 #endif
