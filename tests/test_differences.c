@@ -283,6 +283,19 @@ static void dtypes_that_meet(void **state) {
     tp_scope_end(s);
 }
 
+/* One after the other these 64 factors give 1; by lanes, half of which hold large ones only, an
+ * infinity meets a 0. */
+static void factors_meet_by_lanes(void **state) {
+    (void)state;
+    float x[64], y[64];
+    for (int i = 0; i < 64; i++) {
+        x[i] = i % 2 ? 1e-15f : 1e15f;
+        y[i] = i / 16 % 2 ? 1e-15f : 1e15f; /* each lane has both */
+    }
+    assert_true(isnan(tp_item(tp_prod(tp_from(x, TP_SHAPE(64), TP_FLOAT32)))));
+    assert_true(fabs(tp_item(tp_prod(tp_from(y, TP_SHAPE(64), TP_FLOAT32))) - 1) < 1e-4);
+}
+
 static void numbers_at_the_edges(void **state) {
     (void)state;
     const tp_scope s = tp_scope_begin();
@@ -353,6 +366,7 @@ static const struct {
     {"any and all of uint8", any_and_all_are_bools},
     {"bools in order", order_is_complete},
     {"order of equals", order_is_complete},
+    {"the order of factors", factors_meet_by_lanes},
     {"masks", masks_and_indices},
     {"indices of uint8", masks_and_indices},
     {"indices from the end", masks_and_indices},
@@ -414,6 +428,7 @@ int main(void) {
         TPT(fractions_are_no_whole_numbers),
         TPT(any_and_all_are_bools),
         TPT(order_is_complete),
+        TPT(factors_meet_by_lanes),
         TPT(masks_and_indices),
         TPT(dtypes_that_meet),
         TPT(numbers_at_the_edges),

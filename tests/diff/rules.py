@@ -235,6 +235,22 @@ def negative_powers(p, args, given):
     return lambda a, b: torch.as_tensor(a) ** torch.as_tensor(b)
 
 
+@rule("the order of factors", "prod prod_dim")
+def factors_beyond_a_dtype(p, args, given):
+    """Infinite or 0 on the way, in one order of the factors and not in another."""
+    x = given[0]
+    if x.dtype not in FLOATS:
+        return None
+    size = x.detach().double().abs().flatten()
+    logs = size[(size > 0) & size.isfinite()].log2()
+    top = 127 if x.dtype == torch.float32 else 1023
+    large = logs.clamp(min=0).sum() > top
+    small = logs.clamp(max=0).sum() < 1 - top
+    if large and ((size == 0).any() or small) or small and size.isinf().any():
+        return LEFT_OUT
+    return None
+
+
 @rule("numbers as exponents", "pow")
 def wide_exponents(p, args, given):
     """A difference in the exponent's last place shows only far from 1."""
