@@ -120,11 +120,14 @@ make_bad() { python3 "$TAPER_SOURCE_DIR/tests/make_images.py" "$1" bad; }
 
 @test "Ctrl-C saves, and --resume goes on to the same bits as a run that was left alone" {
     whole=$(taper train mine --epochs 60 --bs 4 --json -o whole.safetensors | tail -n 1 | grep -o '"weights_sha256":"[0-9a-f]*"')
-    taper train mine --epochs 60 --bs 4 --json -o part.safetensors >out &
-    for _ in $(seq 200); do [ "$(wc -l <out)" -ge 3 ] && break; sleep 0.01; done
-    kill -INT $! || skip "(the run was over before it could be stopped)"
-    wait $! || true
-    if grep -q '"finished":true' out; then skip "(the run was over before it could be stopped)"; fi
+    for try in 1 2 3 4 5; do # a run may be over before the system lets us stop it
+        taper train mine --epochs 60 --bs 4 --json -o part.safetensors >out &
+        for _ in $(seq 200); do [ "$(wc -l <out)" -ge 3 ] && break; sleep 0.01; done
+        kill -INT $! 2>/dev/null || true
+        wait $! || true
+        ! grep -q '"finished":true' out || continue
+        break
+    done
     tail -n 1 out | grep '"finished":false'
     [ -e part.safetensors ] && [ -e part.safetensors.checkpoint ]
     cp part.safetensors.checkpoint kept.checkpoint
@@ -144,7 +147,7 @@ make_bad() { python3 "$TAPER_SOURCE_DIR/tests/make_images.py" "$1" bad; }
     [ "$output" = "taper train: kept.checkpoint: it was made without --no-shuffle; leave that out" ]
     run taper train mine --resume "$MODEL"
     [ "$status" = 1 ]
-    [[ "$output" == *": not a checkpoint of a learner" ]]
+    [ "$output" = "taper train: $MODEL: not a checkpoint of a learner" ]
     run taper train mine --resume nowhere.checkpoint
     [ "$output" = "taper train: cannot read nowhere.checkpoint: No such file or directory" ]
     cp -r mine other

@@ -214,7 +214,10 @@ static bool look_back(job *j, cli_option *options) {
     if (!j->resume) return true;
     j->past = tp_load_safetensors(j->resume);
     if (!j->past) return false;
-    if (!cli_take_options(options, j->past)) return true;
+    if (!tp_dict_get_str(j->past, "taper.checkpoint")) /* before the images are read */
+        tp_error_set(TP_EFORMAT, "not a checkpoint of a learner");
+    else if (!cli_take_options(options, j->past))
+        return true;
     tp_error_prefix("%s", j->resume);
     return false;
 }
