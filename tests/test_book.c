@@ -123,8 +123,8 @@ static tp_loader *in_order(const tp_dataset *ds) {
 static void begin(run *r, tp_module *net, tp_callback *cb) {
     static const tp_metric metric = {"batch_accuracy", tp_batch_accuracy};
     const tp_images_view view = {.size = sizeof view, .flat = true, .binary = true, .positive = 0};
-    tpt_ok(tp_images_dataset(images, TP_TRAIN, &view, &r->train_set));
-    tpt_ok(tp_images_dataset(images, TP_VALID, &view, &r->valid_set));
+    tpt_ok(tp_images_dataset(images, TP_TRAIN, &r->train_set, &view));
+    tpt_ok(tp_images_dataset(images, TP_VALID, &r->valid_set, &view));
     r->train = in_order(&r->train_set);
     r->valid = in_order(&r->valid_set);
     r->net = net;

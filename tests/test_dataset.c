@@ -210,7 +210,7 @@ static void one_image_is_read_as_all_are(void **state) {
             (tp_images_opts){.height = 5, .width = 7, .channels = channels, .valid_pct = 0.1});
         for (int p = 0; p < 2; p++) {
             tp_dataset ds;
-            tpt_ok(tp_images_dataset(im, (tp_part)p, NULL, &ds));
+            tpt_ok(tp_images_dataset(im, (tp_part)p, &ds, NULL));
             for (int64_t i = 0; i < tp_dataset_len(&ds); i++) {
                 float want[105], got[105];
                 int64_t label;
@@ -295,7 +295,7 @@ static void views(void **state) {
     tp_dataset ds;
     float x[PIXELS];
     int64_t y;
-    tpt_ok(tp_images_dataset(im, TP_TRAIN, NULL, &ds));
+    tpt_ok(tp_images_dataset(im, TP_TRAIN, &ds, NULL));
     assert_int_equal(ds.x_shape.ndim * 1000 + ds.x_shape.dim[0] * 100 + ds.x_shape.dim[1] * 10 +
                          ds.x_shape.dim[2],
                      3134);
@@ -308,7 +308,7 @@ static void views(void **state) {
     for (int positive = 0; positive < 2; positive++) {
         const tp_images_view view = {
             .size = sizeof view, .flat = true, .binary = true, .positive = positive};
-        tpt_ok(tp_images_dataset(im, TP_TRAIN, &view, &ds));
+        tpt_ok(tp_images_dataset(im, TP_TRAIN, &ds, &view));
         assert_int_equal(ds.x_shape.ndim * 100 + ds.x_shape.dim[0], 112);
         assert_int_equal(ds.y_shape.ndim * 10 + ds.y_shape.dim[0], 11);
         for (int64_t i = 0; i < 6; i++) {
@@ -318,7 +318,7 @@ static void views(void **state) {
         tp_dataset_free(&ds);
     }
     const tp_images_view bad = {.size = sizeof bad, .binary = true, .positive = 2};
-    assert_int_equal(tp_images_dataset(im, TP_TRAIN, &bad, &ds), TP_EINDEX);
+    assert_int_equal(tp_images_dataset(im, TP_TRAIN, &ds, &bad), TP_EINDEX);
     tpt_expect_error(TP_EINDEX, "images_dataset: there is no class 2 among 2");
     tp_images_free(im);
 }
@@ -404,7 +404,7 @@ static void no_memory(void **state) {
         const tp_images_opts o = {.size = sizeof o, .limit = 3};
         const tp_images_view view = {.size = sizeof view, .binary = true};
         tp_images *im = tp_images_read(dir(), &o);
-        const tp_status r = im ? tp_images_dataset(im, TP_TRAIN, &view, &ds) : tp_error_code();
+        const tp_status r = im ? tp_images_dataset(im, TP_TRAIN, &ds, &view) : tp_error_code();
         failed = tp__alloc_failed();
         tp__alloc_fail_at(0);
         assert_int_equal(r, failed ? TP_ENOMEM : TP_OK);

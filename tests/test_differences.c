@@ -220,7 +220,7 @@ static void fractions_are_no_whole_numbers(void **state) {
     assert_null(tp_arange(0, 1, 0.5, TP_INT64));
     tpt_expect_error(TP_EVALUE, "arange: 0, 1 and 0.5 are not all int64...");
     assert_null(tp_masked_fill(x, mask, 0.5));
-    tpt_expect_error(TP_EVALUE, "scalar: 0.5 is no int64...");
+    tpt_expect_error(TP_EVALUE, "masked_fill: 0.5 is no int64...");
     tp_scope_end(s);
 }
 

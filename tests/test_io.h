@@ -133,7 +133,7 @@ static inline int fail_each(attempt fn, void *ctx, bool json_too) {
         assert_int_equal(tp_memory_now().bytes, before.bytes);
         if (!failed) return tpt_ok(r), n - 1;
         assert_int_equal(r, TP_ENOMEM);
-        tpt_expect_error(TP_ENOMEM, "out of memory");
+        tpt_expect_error(TP_ENOMEM, "out of memory...");
     }
 }
 

@@ -420,7 +420,8 @@ static void errors_without_a_message(void **state) {
         tp_batch b;
         assert_true(tp_loader_next(dl, &b) < 0);
         if (wrong < 0)
-            tpt_expect_error(TP_EFORMAT, "sample 0: malformed data");
+            tpt_expect_error(TP_EFORMAT,
+                             "sample 0: malformed data (get returned -10 and set no message)");
         else
             tpt_expect_error(TP_EUSER, "sample 0: get returned 1, which is no status");
         tp_loader_free(dl);
@@ -480,7 +481,7 @@ static void refused_datasets(void **state) {
     tp_dataset ds = good;
     ds.size = 0;
     refuse(&ds, (tp_loader_opts){0}, TP_EVALUE,
-           "loader: the dataset: the options' size is not set");
+           "loader: the dataset: .size is not set; it is the sizeof of the struct");
     ds = good;
     ds.get = NULL;
     refuse(&ds, (tp_loader_opts){0}, TP_EVALUE, "loader: the dataset has no get");

@@ -42,6 +42,19 @@ static void a_product_that_does_not_fit(void **state) {
               "would fit");
     NO_TENSOR(tp_linear(zeros(TP_SHAPE(5, 30)), w, TP_NONE), TP_ESHAPE,
               "linear: I is 30 in x [5, 30] but 784 in w [30, 784]");
+    /* A vector stays one: neither [1, 784] nor [784, 1] was written. */
+    tp_tensor *pixels = zeros(TP_SHAPE(784));
+    NO_TENSOR(tp_matmul(pixels, w), TP_ESHAPE,
+              "matmul: K is 784 in x [784] but 30 in w [30, 784]; tp_T(w) would fit");
+    NO_TENSOR(tp_matmul(image, pixels), TP_ESHAPE,
+              "matmul: K is 28 in x [28, 28] but 784 in w [784]");
+    NO_TENSOR(tp_matmul(pixels, zeros(TP_SHAPE(785))), TP_ESHAPE,
+              "matmul: K is 784 in x [784] but 785 in w [785]");
+    NO_TENSOR(tp_matmul(zeros(TP_SHAPE(2, 30, 28)), pixels), TP_ESHAPE,
+              "matmul: K is 28 in x [2, 30, 28] but 784 in w [784]");
+    assert_int_equal(tp_ndim(tp_matmul(w, pixels)), 1);
+    assert_int_equal(tp_ndim(tp_matmul(pixels, tp_T(w))), 1);
+    assert_int_equal(tp_ndim(tp_matmul(pixels, pixels)), 0);
     /* What was said does fit. */
     assert_int_equal(tp_size(tp_matmul(tp_view(image, TP_SHAPE(-1, 784)), tp_T(w)), 1), 30);
     tp_scope_end(s);
@@ -105,6 +118,11 @@ static void shapes_that_do_not_meet(void **state) {
               "or one of them 1");
     NO_TENSOR(tp_mse_loss(zeros(TP_SHAPE(4, 1)), zeros(TP_SHAPE(4))), TP_ESHAPE,
               "mse_loss: the input is [4, 1] but the target [4]; they must be equal");
+    NO_TENSOR(tp_mnist_loss(zeros(TP_SHAPE(4, 3)), zeros(TP_SHAPE(4))), TP_ESHAPE,
+              "mnist_loss: cannot broadcast [4, 3] with [4]: dim -1 is 3 and 4; sizes must be "
+              "equal, or one of them 1");
+    NO_TENSOR(tp_batch_accuracy(zeros(TP_SHAPE(4, 1)), zeros(TP_SHAPE(4))), TP_ESHAPE,
+              "batch_accuracy: pred is [4, 1] but target is [4]");
     NO_TENSOR(tp_floats(TP_SHAPE(2, 2), 1, 2, 3), TP_ESHAPE,
               "from: 3 values for the shape [2, 2], which holds 4");
     tp_scope_end(s);
@@ -136,6 +154,10 @@ static void integers_where_floats_belong(void **state) {
               "masked_fill: the condition must be bool, not float32");
     NO_TENSOR(tp_matmul(zeros(TP_SHAPE(2, 3)), tp_ints(TP_SHAPE(3), 1, 2, 3)), TP_EDTYPE,
               "matmul: x is float32 but w is int64 (tp_to one of them)");
+    tp_tensor *i = tp_arange(0, 3, 1, TP_INT64), *is_3 = tp_eq(i, 2);
+    NO_TENSOR(tp_masked_fill(i, is_3, 0.5), TP_EVALUE, "masked_fill: 0.5 is no int64");
+    NO_TENSOR(tp_masked_fill_(i, is_3, 0.5), TP_EVALUE, "masked_fill_: 0.5 is no int64");
+    NO_TENSOR(tp_sub(1, is_3), TP_EDTYPE, "sub: not defined for bool (tp_to makes numbers of it)");
     NO_TENSOR(tp_mean(tp_arange(0, 3, 1, TP_INT64)), TP_EDTYPE,
               "mean: wants floats, not int64 (tp_to it first)");
     tp_scope_end(s);
@@ -158,6 +180,86 @@ static void one_number_of_many(void **state) {
 static const char no_gradient[] =
     "backward: no tensor that requires a gradient leads to this one; comparisons, tp_argmax, "
     "tp_detach and tp_scope_no_grad() let none through (an accuracy is no loss)";
+
+static tp_status silent(void *self, int64_t i, tp_sample *sample) {
+    (void)self, (void)i, (void)sample;
+    return TP_EUSER;
+}
+
+static void slices_backwards(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    NO_TENSOR(tp_at(leaf(), "::-1"), TP_EVALUE,
+              "at: character 3 of \"::-1\": the step must be at least 1 (tp_flip turns an axis "
+              "round)");
+    NO_TENSOR(tp_at(leaf(), "1.5"), TP_EVALUE,
+              "at: character 2 of \"1.5\": expected ',' or the end");
+    tp_scope_end(s);
+}
+
+static void more_than_there_is(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    NO_TENSOR(tp_zeros(TP_SHAPE(1 << 20, 1 << 20, 8), TP_FLOAT32), TP_ENOMEM,
+              "out of memory: float32 [1048576, 1048576, 8] needs 35184372088832 bytes");
+    tp_scope_end(s);
+}
+
+/* Not only what makes tensors says where: files, loaders, modules and learners do too. */
+static void a_place_for_every_error(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *x = leaf(), *y;
+    tp_batch b;
+    double values[1];
+    assert_int_equal(tp_size(x, 3), -1);
+    says(TP_EINDEX, "size: dim 3 is out of range for a 1-d tensor");
+    assert_null(tp_data_i64(x));
+    says(TP_EDTYPE, "data_i64: the tensor is float32");
+    NO_TENSOR(tp_load_npy("absent.npy"), TP_EIO,
+              "cannot read absent.npy: No such file or directory");
+    NO_TENSOR(tp_load_safetensors("absent"), TP_EIO,
+              "cannot read absent: No such file or directory");
+    NO_TENSOR(tp_model_load("absent"), TP_EIO, "cannot read absent: No such file or directory");
+    REFUSED(tp_save_npy(x, "absent/x.npy"), TP_EIO,
+            "cannot write absent/x.npy: No such file or directory");
+    tp_dataset ds;
+    REFUSED(tp_zip_dataset(x, zeros(TP_SHAPE(4)), &ds), TP_ESHAPE,
+            "zip_dataset: x has 3 rows, y has 4");
+    NO_TENSOR(tp_model_new(.nclasses = 2), TP_ENULL, "model: .module: an argument is NULL");
+    tp_module *net = tp_nn_linear(1, 1);
+    NO_TENSOR(tp_module_add_param(net, "weight", x), TP_EVALUE,
+              "add_param: the name 'weight' is taken");
+    NO_TENSOR(tp_module_parse("conv", NULL), TP_EVALUE,
+              "module_parse: character 1: no layer begins here; there are linear, relu, sigmoid, "
+              "tanh, flatten and sequential");
+    tpt_ok(tp_zip_dataset(zeros(TP_SHAPE(4, 1)), zeros(TP_SHAPE(4, 1)), &ds));
+    tp_loader *dl = tp_loader_new(&ds);
+    tp_optim *opt = tp_sgd(net);
+    tp_learner *l = tp_learner_new(.train = dl, .model = net, .loss = tp_mse_loss, .optim = opt);
+    REFUSED(tp_optim_set_lr(opt, -1), TP_EVALUE,
+            "optim_set_lr: lr is -1; it must be finite and at least 0");
+    REFUSED(tp_learner_validate(l, NULL, values, 1), TP_EVALUE,
+            "validate: the learner has no validation loader");
+    REFUSED(tp_learner_get_preds(l, NULL, &x, &y), TP_EVALUE,
+            "get_preds: the learner has no validation loader");
+    REFUSED(tp_learner_load(l, "absent"), TP_EIO, "cannot read absent: No such file or directory");
+    NO_TENSOR(
+        tp_learner_new(.train = dl, .model = net, .loss = tp_mse_loss, .optim = opt, .nmetrics = 1),
+        TP_ENULL, "learner: .metrics: an argument is NULL");
+    tp_learner_free(l);
+    tp_optim_free(opt);
+    tp_module_free(net);
+    tp_loader_free(dl);
+    ds.get_batch = NULL;
+    ds.get = silent;
+    dl = tp_loader_new(&ds);
+    assert_true(tp_loader_next(dl, &b) < 0);
+    says(TP_EUSER, "sample 0: a callback failed (get returned -12 and set no message)");
+    tp_loader_free(dl);
+    tp_dataset_free(&ds);
+    tp_scope_end(s);
+}
 
 static void a_loss_without_gradient(void **state) {
     (void)state;
@@ -254,6 +356,9 @@ int main(void) {
                                        TPT(views_that_would_copy),
                                        TPT(integers_where_floats_belong),
                                        TPT(one_number_of_many),
+                                       TPT(slices_backwards),
+                                       TPT(more_than_there_is),
+                                       TPT(a_place_for_every_error),
                                        TPT(a_loss_without_gradient),
                                        TPT(forgetting_zero_grad),
                                        TPT(losses_of_a_fit)};

@@ -292,7 +292,7 @@ static void refused_models(void **state) {
     o.module = own;
     refuse(o, TP_EVALUE, "model: ...");
     o.module = NULL;
-    refuse(o, TP_ENULL, "model: an argument is NULL");
+    refuse(o, TP_ENULL, "model: .module: an argument is NULL");
     tp_module_free(own);
     tp_module_free(net);
 }

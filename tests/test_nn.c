@@ -132,7 +132,7 @@ static void options_of_other_sizes(void **state) {
     assert_int_equal(tp_dtype_of(tp_module_param(m, 0)), TP_FLOAT32);
     tp_module_free(m);
     assert_null(tp_nn_linear(2, 2, &(tp_linear_opts){.no_bias = true}));
-    tpt_expect_error(TP_EVALUE, "linear: the options' size is not set");
+    tpt_expect_error(TP_EVALUE, "linear: .size is not set; it is the sizeof of the struct");
 }
 
 static void linear_refuses(void **state) {

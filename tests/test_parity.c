@@ -98,8 +98,8 @@ static void run_taper(const setting *s, const char *dir, curve *c) {
     tp_images *im = tp_images_read(dir, NULL);
     assert_non_null(im);
     tp_dataset set[2];
-    tpt_ok(tp_images_dataset(im, TP_TRAIN, &view, &set[0]));
-    tpt_ok(tp_images_dataset(im, TP_VALID, &view, &set[1]));
+    tpt_ok(tp_images_dataset(im, TP_TRAIN, &set[0], &view));
+    tpt_ok(tp_images_dataset(im, TP_VALID, &set[1], &view));
     train(s, set, c);
     tp_dataset_free(&set[0]);
     tp_dataset_free(&set[1]);

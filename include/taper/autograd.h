@@ -93,5 +93,9 @@ TP_API void tp_set_detect_anomaly(bool on);
 #define tp_apply(...) TP__SITE(tp_apply(__VA_ARGS__))
 #define tp_detach(...) TP__SITE(tp_detach(__VA_ARGS__))
 #define tp_requires_grad_(...) TP__SITE(tp_requires_grad_(__VA_ARGS__))
+#define tp_retain_grad(...) TP__SITE(tp_retain_grad(__VA_ARGS__))
+#define tp_scope_escape(...) TP__SITE(tp_scope_escape(__VA_ARGS__))
+#define tp_set_grad(...) tp__site_status(tp_set_grad(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_gradcheck(...) tp__site_status(tp_gradcheck(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 #endif

@@ -78,9 +78,10 @@ TP_API int tp_perror(const char *what);
 
 /* Used by the call-site macros: give the pending error, if it has no site yet, this one. */
 TP_API void tp__error_site(const char *file, int line);
-TP_API tp_status tp__site_status(tp_status r, const char *file, int line);
+TP_API TP_MUST_CHECK tp_status tp__site_status(tp_status r, const char *file, int line);
 TP_API double tp__site_double(double r, const char *file, int line);
 TP_API int64_t tp__site_int(int64_t r, const char *file, int line);
+TP_API TP_MUST_CHECK int tp__site_next(int r, const char *file, int line);
 TP_API void *tp__site_object(void *r, const char *file, int line);
 #ifdef __cplusplus
 } /* extern "C" */
@@ -175,5 +176,10 @@ TP_API tp_memory tp_memory_now(void);
 
 #ifdef __cplusplus
 }
+#endif
+
+#ifndef TAPER_PLAIN
+#define tp_set_num_threads(...) tp__site_status(tp_set_num_threads(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_rng_new(...) TP__OBJECT(tp_rng_new(__VA_ARGS__))
 #endif
 #endif

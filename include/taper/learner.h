@@ -144,6 +144,7 @@ typedef struct tp_model_opts {
     bool binary; /* one output, sigmoid > 0.5 means class `positive` */
     int positive;
 } tp_model_opts;
+/* tp_model_new(.module = net, .classes = names, .nclasses = 10, .channels = 1, ...). */
 TP_API TP_OWNED tp_model *tp_model_new(const tp_model_opts *opts);
 TP_API TP_OWNED tp_model *tp_model_load(const char *path);
 TP_API TP_MUST_CHECK tp_status tp_model_save(const tp_model *m, const char *path);
@@ -177,6 +178,10 @@ inline tp_learner *tp_learner_new(tp_learner_opts opts) {
     opts.size = sizeof opts;
     return tp_learner_new(&opts);
 }
+inline tp_model *tp_model_new(tp_model_opts opts) {
+    opts.size = sizeof opts;
+    return tp_model_new(&opts);
+}
 inline tp_status tp_learner_export(const tp_learner *l, const char *path, tp_model_opts opts) {
     opts.size = sizeof opts;
     return tp_learner_export(l, path, &opts);
@@ -184,13 +189,39 @@ inline tp_status tp_learner_export(const tp_learner *l, const char *path, tp_mod
 #endif
 
 #ifndef TAPER_PLAIN
+#define tp_accuracy(...) TP__SITE(tp_accuracy(__VA_ARGS__))
+#define tp_batch_accuracy(...) TP__SITE(tp_batch_accuracy(__VA_ARGS__))
+#define tp_learner_validate(...) \
+    tp__site_status(tp_learner_validate(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_learner_get_preds(...) \
+    tp__site_status(tp_learner_get_preds(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_recorder_values(...) TP__SITE(tp_recorder_values(__VA_ARGS__))
+#define tp_recorder_state(...) TP__OBJECT(tp_recorder_state(__VA_ARGS__))
+#define tp_recorder_set_state(...) \
+    tp__site_status(tp_recorder_set_state(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_learner_state(...) TP__OBJECT(tp_learner_state(__VA_ARGS__))
+#define tp_learner_set_state(...) \
+    tp__site_status(tp_learner_set_state(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_learner_save(...) tp__site_status(tp_learner_save(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_learner_load(...) tp__site_status(tp_learner_load(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_model_load(...) TP__OBJECT(tp_model_load(__VA_ARGS__))
+#define tp_model_save(...) tp__site_status(tp_model_save(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_model_set_info(...) tp__site_status(tp_model_set_info(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_model_weights_sha256(...) \
+    tp__site_status(tp_model_weights_sha256(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_model_predict(...) TP__SITE(tp_model_predict(__VA_ARGS__))
+#define tp_model_predict_file(...) \
+    tp__site_status(tp_model_predict_file(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_fit(...) tp__site_status(tp_fit(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_fit_one_cycle(...) tp__site_status(tp_fit_one_cycle(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_learner_predict(...) TP__SITE(tp_learner_predict(__VA_ARGS__))
 #ifdef __cplusplus
 #define tp_learner_new(...) TP__OBJECT(tp_learner_new(__VA_ARGS__))
+#define tp_model_new(...) TP__OBJECT(tp_model_new(__VA_ARGS__))
 #define tp_learner_export(...) tp__site_status(tp_learner_export(__VA_ARGS__), __FILE__, __LINE__)
 #else
+#define tp_model_new(...) TP__MODEL(__VA_ARGS__, .size = sizeof(tp_model_opts))
+#define TP__MODEL(...) TP__OBJECT(tp_model_new(&(tp_model_opts){__VA_ARGS__}))
 #define tp_learner_new(...) tp__learner_new_(__VA_ARGS__, .size = sizeof(tp_learner_opts))
 #define tp__learner_new_(...) TP__OBJECT(tp_learner_new(&(tp_learner_opts){__VA_ARGS__}))
 #define tp_learner_export(...) TP__EXPORT(__VA_ARGS__, .size = sizeof(tp_model_opts))

@@ -96,6 +96,16 @@ inline tp_module *tp_nn_linear(int64_t in, int64_t out, tp_linear_opts opts = {}
 #endif
 
 #ifndef TAPER_PLAIN
+#define tp_module_new(...) TP__OBJECT(tp_module_new(__VA_ARGS__))
+#define tp_module_add_param(...) TP__SITE(tp_module_add_param(__VA_ARGS__))
+#define tp_module_add_buffer(...) TP__SITE(tp_module_add_buffer(__VA_ARGS__))
+#define tp_module_add_child(...) TP__OBJECT(tp_module_add_child(__VA_ARGS__))
+#define tp_module_param(...) TP__SITE(tp_module_param(__VA_ARGS__))
+#define tp_state_dict(...) TP__OBJECT(tp_state_dict(__VA_ARGS__))
+#define tp_load_state_dict(...) tp__site_status(tp_load_state_dict(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_module_repr(...) tp__site_int(tp_module_repr(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_module_spec(...) tp__site_int(tp_module_spec(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_module_parse(...) TP__OBJECT(tp_module_parse(__VA_ARGS__))
 #define tp_forward(...) TP__SITE(tp_forward(__VA_ARGS__))
 #define tp_forward_n(...) TP__SITE(tp_forward_n(__VA_ARGS__))
 #ifdef __cplusplus

@@ -188,5 +188,17 @@ TP_API tp_tensor *tp__site(tp_tensor *t, const char *file, int line);
 #define tp_scalar(...) TP__SITE(tp_scalar(__VA_ARGS__))
 #define tp_item(...) tp__site_double(tp_item(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_item_int(...) tp__site_int(tp_item_int(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_zeros_like(...) TP__SITE(tp_zeros_like(__VA_ARGS__))
+#define tp_ones_like(...) TP__SITE(tp_ones_like(__VA_ARGS__))
+#define tp_keep(...) TP__SITE(tp_keep(__VA_ARGS__))
+#define tp_size(...) tp__site_int(tp_size(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_stride(...) tp__site_int(tp_stride(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_data_f32(...) ((float *)TP__OBJECT(tp_data_f32(__VA_ARGS__)))
+#define tp_data_i64(...) ((int64_t *)TP__OBJECT(tp_data_i64(__VA_ARGS__)))
+#define tp_copy_to(...) tp__site_status(tp_copy_to(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_dict_set(...) tp__site_status(tp_dict_set(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_dict_set_str(...) tp__site_status(tp_dict_set_str(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_dict_merge(...) tp__site_status(tp_dict_merge(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_dict_sha256(...) tp__site_status(tp_dict_sha256(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 #endif

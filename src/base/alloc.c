@@ -213,9 +213,9 @@ static void *fresh(int c) {
 }
 
 TP__APART static void *alloc_slowly(size_t bytes) {
-    if (bytes > MOST || (is_slow() && refuse())) return tp__fail_nomem();
+    if (bytes > MOST || (is_slow() && refuse())) return tp__fail_nomem(bytes);
     void *p = atomic_load(&plain) ? from_system(bytes ? bytes : 1) : fresh(class_of(bytes));
-    if (!p) return tp__fail_nomem();
+    if (!p) return tp__fail_nomem(bytes);
     if (atomic_load(&poison)) memset(p, 0xA5, bytes);
     return p;
 }
@@ -274,13 +274,13 @@ __attribute__((destructor(101))) static void end_of_process(void) {
 void *tp__calloc(size_t count, size_t size) {
     atomic_fetch_add_explicit(&system_calls, 1, memory_order_relaxed);
     void *p = refuse() ? NULL : calloc(count ? count : 1, size ? size : 1);
-    return p ? p : tp__fail_nomem();
+    return p ? p : tp__fail_nomem(count * size);
 }
 
 void *tp__realloc(void *p, size_t bytes) {
     atomic_fetch_add_explicit(&system_calls, 1, memory_order_relaxed);
     void *q = refuse() ? NULL : realloc(p, bytes ? bytes : 1);
-    return q ? q : tp__fail_nomem();
+    return q ? q : tp__fail_nomem(bytes);
 }
 
 void tp__mfree(void *p) {

@@ -63,8 +63,9 @@ static inline tp__local *tp__here(void) {
 tp_status tp__error_null(const char *what);
 /* As tp_error_set, but returns NULL, for functions that return objects. */
 void *tp__fail(tp_status code, const char *fmt, ...) TP_PRINTF(2, 3);
-/* ENOMEM with a static text; returns NULL. */
-void *tp__fail_nomem(void);
+/* ENOMEM, and how many bytes were wanted, unless that is 0: unknown. Allocates nothing. Returns
+ * NULL. */
+void *tp__fail_nomem(size_t bytes);
 /* A copy of the pending error, to carry it from a worker to its consumer. */
 typedef struct tp__error {
     tp_status code;

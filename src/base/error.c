@@ -73,12 +73,9 @@ void *tp__fail(tp_status code, const char *fmt, ...) {
     return NULL;
 }
 
-void *tp__fail_nomem(void) {
-    static const char text[] = "out of memory";
-    memcpy(pending.text, text, sizeof text);
-    pending.code = TP_ENOMEM;
-    pending.sited = false;
-    return NULL;
+void *tp__fail_nomem(size_t bytes) {
+    if (bytes) return tp__fail(TP_ENOMEM, "out of memory: %zu bytes were wanted", bytes);
+    return tp__fail(TP_ENOMEM, "out of memory");
 }
 
 tp_status tp__error_null(const char *what) {
@@ -135,6 +132,11 @@ double tp__site_double(double r, const char *file, int line) {
 }
 
 int64_t tp__site_int(int64_t r, const char *file, int line) {
+    if (TP__UNLIKELY(r < 0)) tp__error_site(file, line);
+    return r;
+}
+
+int tp__site_next(int r, const char *file, int line) {
     if (TP__UNLIKELY(r < 0)) tp__error_site(file, line);
     return r;
 }

@@ -9,7 +9,9 @@ bool tp__opts(const char *what, void *dst, size_t dst_size, const void *opts) {
     size_t size;
     memcpy(&size, opts, sizeof size);
     if (size < sizeof size)
-        return tp_error_set(TP_EVALUE, "%s: the options' size is not set", what), false;
+        return tp_error_set(TP_EVALUE, "%s: .size is not set; it is the sizeof of the struct",
+                            what),
+               false;
     memcpy(dst, opts, size < dst_size ? size : dst_size);
     return true;
 }

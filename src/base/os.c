@@ -24,7 +24,7 @@ double tp__os_now(void) {
 static tp_status fail_errno(const char *verb, const char *path, int err) {
     char reason[128] = "", room[400];
     if (err == ENOMEM) {
-        tp__fail_nomem();
+        tp__fail_nomem(0);
         return TP_ENOMEM;
     }
     if (strerror_r(err, reason, sizeof reason)) snprintf(reason, sizeof reason, "error %d", err);

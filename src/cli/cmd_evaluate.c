@@ -44,7 +44,7 @@ static bool run(const tp_model *m, tp_images *im, int64_t bs, score *s) {
                                  .positive = positive};
     const tp_loss_fn loss = cli_loss(loss_name ? loss_name : view.binary ? "bce" : "cross_entropy");
     tp_dataset ds = {0};
-    if (!loss || tp_images_dataset(im, part_of(im), &view, &ds)) return false;
+    if (!loss || tp_images_dataset(im, part_of(im), &ds, &view)) return false;
     const tp_loader_opts opts = {.size = sizeof opts, .batch_size = bs};
     tp_loader *dl = tp_loader_new(&ds, &opts);
     tp_batch b;

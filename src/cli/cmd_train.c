@@ -178,8 +178,8 @@ static bool make(job *j) {
     j->net = tp_module_parse(j->arch, NULL);
     if (!j->net || (!strcmp(r->init, "zero") && !zero_parameters(j->net)) || !make_optimizer(j))
         return false;
-    if (tp_images_dataset(j->images, TP_TRAIN, &view, &j->train_set)) return false;
-    if (tp_images_dataset(j->images, TP_VALID, &view, &j->valid_set)) return false;
+    if (tp_images_dataset(j->images, TP_TRAIN, &j->train_set, &view)) return false;
+    if (tp_images_dataset(j->images, TP_VALID, &j->valid_set, &view)) return false;
     const tp_loader_opts train = {.size = sizeof train, .batch_size = r->bs, .shuffle = r->shuffle};
     const tp_loader_opts valid = {.size = sizeof valid, .batch_size = r->bs};
     j->train = tp_loader_new(&j->train_set, &train);

@@ -139,7 +139,7 @@ static tp_status step(inflater *f) {
     const int code = inflate(&f->z, Z_NO_FLUSH);
     if (code == Z_OK) return TP_OK;
     if (code == Z_MEM_ERROR) {
-        tp__fail_nomem();
+        tp__fail_nomem(0);
         return TP_ENOMEM;
     }
     if (code == Z_BUF_ERROR) return bad(f->name, "truncated gzip data");
@@ -208,7 +208,7 @@ static tp_status parse_gzip(const uint8_t *p, size_t n, const char *name, tp__id
     inflater f = {.z = {.zalloc = on_alloc, .zfree = on_free}, .left = n, .name = name};
     f.z.next_in = (z_const Bytef *)p;
     if (inflateInit2(&f.z, 15 + 16) != Z_OK) { /* 16: gzip only */
-        tp__fail_nomem();
+        tp__fail_nomem(0);
         return TP_ENOMEM;
     }
     tp_status r = pull_header(&f, out);

@@ -231,7 +231,7 @@ static tp_status fill(load *ld) {
     if (!b->pixels) return TP_ENOMEM;
     tp__parallel((l->n + TILE - 1) / TILE, load_tile, ld);
     if (!atomic_load(&ld->nomem)) return TP_OK;
-    tp__fail_nomem();
+    tp__fail_nomem(0);
     return TP_ENOMEM;
 }
 

@@ -317,8 +317,8 @@ static tp_tensor *binary_targets(const int64_t *label, int64_t n, int positive) 
     return y;
 }
 
-tp_status tp_images_dataset(tp_images *im, tp_part part, const tp_images_view *given,
-                            tp_dataset *out) {
+tp_status tp_images_dataset(tp_images *im, tp_part part, tp_dataset *out,
+                            const tp_images_view *given) {
     if (!im || !out) return tp__error_null("images_dataset");
     *out = (tp_dataset){0};
     tp_images_view view;

@@ -42,7 +42,7 @@ static void on_error(j_common_ptr jpeg) {
     reader *r = (reader *)(void *)jpeg->err;
     const int code = r->errors.msg_code;
     if (code == JERR_OUT_OF_MEMORY) {
-        tp__fail_nomem();
+        tp__fail_nomem(0);
         r->status = TP_ENOMEM;
     } else if (code == JWRN_JPEG_EOF || code == JERR_INPUT_EOF || code == JERR_INPUT_EMPTY) {
         r->status = tp_error_set(TP_EFORMAT, "%s: truncated JPEG", r->name);

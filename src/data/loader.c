@@ -91,7 +91,9 @@ static bool claim_rows(tp_loader *dl, int64_t b, claim *c) {
 static tp_status checked(int r) {
     if (!r) return TP_OK;
     if (r > 0) return tp_error_set(TP_EUSER, "get returned %d, which is no status", r);
-    if (!tp_error_code()) tp_error_set((tp_status)r, "%s", tp_status_text((tp_status)r));
+    if (!tp_error_code())
+        tp_error_set((tp_status)r, "%s (get returned %d and set no message)",
+                     tp_status_text((tp_status)r), r);
     return tp_error_code();
 }
 

@@ -1,8 +1,9 @@
 /* io.h -- what the file formats share: sizes that a file claims, bytes in and out of tensors. */
 #ifndef TAPER_SRC_IO_H
 #define TAPER_SRC_IO_H
-#include "taper/io.h"
 #include "tensor/tensor.h"
+
+#include "taper/io.h"
 
 /* ---- bytes.c ---- */
 /* Bytes of a tensor that a file describes. False if a size is negative or the sizes do not multiply

@@ -60,7 +60,7 @@ static json_t *parse_header(const unsigned char *bytes, size_t size, source *src
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
     /* jansson leaves out what it has no memory for, and then finds a fault in the text, or none */
     if (errno == ENOMEM || (!root && json_error_code(&e) == json_error_out_of_memory))
-        return json_decref(root), tp__fail_nomem();
+        return json_decref(root), tp__fail_nomem(0);
     if (root) return root;
     return tp__fail(TP_EFORMAT, "%s: the header is damaged at byte %d: %s", src->name, e.position,
                     e.text);
@@ -327,7 +327,7 @@ static bool put_tensors(const tp_dict *d, json_t *root) {
 }
 
 static tp_status no_memory(void) {
-    tp__fail_nomem();
+    tp__fail_nomem(0);
     return TP_ENOMEM;
 }
 

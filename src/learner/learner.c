@@ -355,11 +355,11 @@ tp_learner *tp_learner_new(const tp_learner_opts *given) {
         return tp__fail(TP_ENULL, "learner: %s is NULL; train, model, loss and optim are needed",
                         lacks);
     if (lacks) return tp__error_null("learner"), NULL;
-    if ((opts.nmetrics && !opts.metrics) || (opts.ncallbacks && !opts.callbacks))
-        return tp__error_null("learner"), NULL;
     if (opts.nmetrics < 0 || opts.ncallbacks < 0)
         return tp__fail(TP_EVALUE, "learner: %d metrics, %d callbacks", opts.nmetrics,
                         opts.ncallbacks);
+    if (opts.nmetrics && !opts.metrics) return tp__error_null("learner: .metrics"), NULL;
+    if (opts.ncallbacks && !opts.callbacks) return tp__error_null("learner: .callbacks"), NULL;
     tp_learner *l = tp__calloc(1, sizeof *l);
     if (!l) return NULL;
     l->train = opts.train;

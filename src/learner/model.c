@@ -123,7 +123,8 @@ static tp_model *model_new(size_t n) {
 tp_model *tp_model_new(const tp_model_opts *given) {
     tp_model_opts opts;
     if (!tp__opts("model", &opts, sizeof opts, given)) return NULL;
-    if (!opts.module || !opts.classes) return tp__error_null("model"), NULL;
+    if (!opts.module || !opts.classes)
+        return tp__error_null(opts.module ? "model: .classes" : "model: .module"), NULL;
     if (opts.nclasses < 0) return tp__fail(TP_EVALUE, "model: %d classes", opts.nclasses);
     tp_model *m = model_new((size_t)opts.nclasses);
     if (!m) return NULL;
@@ -218,7 +219,7 @@ static tp_status put_classes(const tp_model *m, tp_dict *d) {
         ok = !json_array_append_new(list, json_string(m->class_name[i]));
     char *text = ok ? json_dumps(list, JSON_COMPACT) : NULL;
     json_decref(list);
-    if (!text) return tp__fail_nomem(), TP_ENOMEM;
+    if (!text) return tp__fail_nomem(0), TP_ENOMEM;
     const tp_status r = tp_dict_set_str(d, PREFIX "classes", text);
     free(text);
     return r;

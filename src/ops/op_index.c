@@ -327,7 +327,8 @@ tp_tensor *tp_masked_fill_(tp_tensor *x, tp_tensor *mask, double value) {
     if (!x || !mask) return tp__error_null("masked_fill_"), NULL;
     if (!tp__may_write("masked_fill_", x) || !is_mask("masked_fill_", mask)) return NULL;
     const tp_scope s = tp_scope_no_grad();
-    tp_tensor *y = tp_masked_fill(x, mask, value);
+    const bool fits = tp__scalar("masked_fill_", value, (tp_dtype)x->dtype);
+    tp_tensor *y = fits ? tp_masked_fill(x, mask, value) : NULL;
     const tp_shape a = tp__shape(x), b = y ? tp__shape(y) : a;
     if (y && !tp__shape_equal(&a, &b))
         y = tp__fail(

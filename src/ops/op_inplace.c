@@ -56,7 +56,7 @@ tp_tensor *tp_add_(tp_tensor *x, tp_tensor *b) {
 }
 tp_tensor *tp_sub_(tp_tensor *x, tp_tensor *b) {
     if (x && b && (x->dtype == TP_BOOL || b->dtype == TP_BOOL))
-        return tp__fail(TP_EDTYPE, "sub_: not defined for bool");
+        return tp__fail(TP_EDTYPE, "sub_: not defined for bool (tp_to makes numbers of it)");
     return in_place("sub_", TP__PW_sub, x, b);
 }
 tp_tensor *tp_mul_(tp_tensor *x, tp_tensor *b) {

@@ -248,6 +248,8 @@ tp_tensor *tp_binary_cross_entropy(tp_tensor *p, tp_tensor *target) {
 
 tp_tensor *tp_mnist_loss(tp_tensor *x, tp_tensor *target) {
     if (!x || !target) return tp__error_null("mnist_loss"), NULL;
+    tp_shape both;
+    if (!tp__broadcast("mnist_loss", &x->s, &target->s, &both)) return NULL;
     tp_tensor *p = tp_sigmoid(x);
     return tp_mean(tp_where(tp_eq(target, tp_num_int(1)), tp_sub(tp_num_int(1), p), p));
 }

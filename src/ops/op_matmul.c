@@ -103,7 +103,7 @@ static bool one_dtype(const char *what, const char *na, const tp_tensor *a, cons
                       const tp_tensor *b) {
     if (a->dtype == b->dtype && a->dtype != TP_BOOL) return true;
     if (a->dtype == TP_BOOL)
-        tp_error_set(TP_EDTYPE, "%s: not defined for bool", what);
+        tp_error_set(TP_EDTYPE, "%s: not defined for bool (tp_to makes numbers of it)", what);
     else
         tp_error_set(TP_EDTYPE, "%s: %s is %s but %s is %s (tp_to one of them)", what, na,
                      tp_dtype_name((tp_dtype)a->dtype), nb, tp_dtype_name((tp_dtype)b->dtype));
@@ -121,6 +121,19 @@ static void narrow_saves(tp__call *c) {
         if (!c->in[1 - i]->requires_grad) c->saves &= ~TP__SAVE_IN(i);
 }
 
+/* A product in which x, w or both have one axis: the rule for them as they were given, then the
+ * product with the axes that they lack, which the result does not have. */
+static tp_tensor *vector_product(tp_tensor *x, tp_tensor *w) {
+    static tp__sig both = TP__SIG("x[K] w[K] -> []"),
+                   row = TP__SIG("x[K] w[..., K, N] -> [..., N]"),
+                   column = TP__SIG("x[..., M, K] w[K] -> [..., M]");
+    tp__sig *sig = x->ndim > 1 ? &column : w->ndim > 1 ? &row : &both;
+    tp_shape s;
+    if (!tp__sig_infer("matmul", sig, (tp_tensor *[]){x, w}, 2, &s)) return NULL;
+    tp_tensor *y = multiply(with_axis(x, true), with_axis(w, false), NULL);
+    return y ? tp__reshaped(y, &s) : NULL;
+}
+
 static tp_tensor *matmul_forward(tp__call *c) {
     narrow_saves(c);
     tp_tensor *x = c->in[0], *w = c->in[1];
@@ -129,15 +142,7 @@ static tp_tensor *matmul_forward(tp__call *c) {
         return tp__fail(TP_ESHAPE,
                         "matmul: both operands need at least one axis; %s has none (use tp_mul)",
                         x->ndim ? "w" : "x");
-    tp_tensor *y = multiply(with_axis(x, true), with_axis(w, false), NULL);
-    if (!y || (x->ndim > 1 && w->ndim > 1)) return y;
-    tp_shape s = tp__shape(y);
-    if (w->ndim == 1) s.ndim--;
-    if (x->ndim == 1) {
-        s.ndim--;
-        if (s.ndim >= 0 && w->ndim > 1) s.dim[s.ndim - 1] = y->shape[y->ndim - 1];
-    }
-    return tp__reshaped(y, &s);
+    return x->ndim == 1 || w->ndim == 1 ? vector_product(x, w) : multiply(x, w, NULL);
 }
 
 /* The gradient with the axes of size 1 that a 1-d operand had gained. */

@@ -84,7 +84,8 @@ static bool integers_fit(tp__pw_op op, const char *name, tp_tensor *given, tp_te
 }
 
 static tp_tensor *no_kernel(const char *name, tp_dtype d) {
-    return tp__fail(TP_EDTYPE, "%s: not defined for %s", name, tp_dtype_name(d));
+    return tp__fail(TP_EDTYPE, "%s: not defined for %s%s", name, tp_dtype_name(d),
+                    d == TP_BOOL ? " (tp_to makes numbers of it)" : "");
 }
 
 /* As in torch a bool is no number to subtract, not even from a float. */
@@ -331,7 +332,8 @@ tp_tensor *tp_where(tp_tensor *cond, tp_tensor *a, tp_tensor *b) {
 
 tp_tensor *tp_masked_fill(tp_tensor *x, tp_tensor *mask, double value) {
     if (!x || !mask) return tp__error_null("masked_fill"), NULL;
-    tp_tensor *v = tp_scalar(value, (tp_dtype)x->dtype);
+    tp_tensor *v = tp__scalar("masked_fill", value, (tp_dtype)x->dtype);
+    if (!v) return NULL;
     tp_tensor *in[3] = {mask, v, x};
     tp__call c = {.op = &op_masked_fill, .in = in, .nin = 3};
     return tp__apply(&c);

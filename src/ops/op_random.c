@@ -120,7 +120,7 @@ tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape shape, tp_rng *rng) {
     return x;
 }
 tp_tensor *tp_randperm(int64_t n, tp_rng *rng) {
-    if (n < 0) return tp__fail(TP_EVALUE, "randperm: of %" PRId64, n);
+    if (n < 0) return tp__fail(TP_EVALUE, "randperm: %" PRId64 " is negative", n);
     tp_tensor *x = tp__new("randperm", &TP_SHAPE(n), TP_INT64);
     if (!x || !(rng = or_default(rng))) return NULL;
     tp_rng_permutation(rng, n, tp__ptr(x));

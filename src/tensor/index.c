@@ -22,8 +22,8 @@ static bool take(scanner *s, const char *word) {
     return true;
 }
 static bool fail(const scanner *s, const char *why) {
-    tp_error_set(TP_EVALUE, "at: \"%s\": %s at character %d", s->text, why,
-                 (int)(s->p - s->text) + 1);
+    tp_error_set(TP_EVALUE, "at: character %d of \"%s\": %s", (int)(s->p - s->text) + 1, s->text,
+                 why);
     return false;
 }
 
@@ -47,9 +47,12 @@ static bool slice(scanner *s, tp__ix *ix) {
     ix->step = 1;
     if (!number(s, &ix->stop, &ix->has_stop)) return false;
     if (!take(s, ":")) return true;
+    const char *step = s->p;
     if (!number(s, &ix->step, &has)) return false;
     if (!has) ix->step = 1;
-    return ix->step > 0 || fail(s, "the step must be at least 1");
+    if (ix->step > 0) return true;
+    s->p = step;
+    return fail(s, "the step must be at least 1 (tp_flip turns an axis round)");
 }
 
 static bool item(scanner *s, tp__ix *ix) {
@@ -85,7 +88,10 @@ static int64_t clip(int64_t i, int64_t size) {
 }
 
 int64_t tp__slice_resolve(const tp__ix *ix, int64_t size, int64_t *start) {
-    if (ix->step < 1) return tp_error_set(TP_EVALUE, "slice: the step must be at least 1"), -1;
+    if (ix->step < 1)
+        return tp_error_set(TP_EVALUE,
+                            "slice: the step must be at least 1 (tp_flip turns an axis round)"),
+               -1;
     const int64_t from = ix->has_start ? clip(ix->start, size) : 0,
                   to = ix->has_stop ? clip(ix->stop, size) : size;
     *start = from;

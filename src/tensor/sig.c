@@ -97,9 +97,10 @@ static void hint(const env *e, int sym, int from, int op, char *text, size_t siz
     const tp_tensor *a = e->in[from], *b = e->in[op];
     const operand *oa = &e->code->in[from], *ob = &e->code->in[op];
     *text = '\0';
-    if (a->ndim < 2 || b->ndim != 2 || ob->n != 2 || oa->sym[oa->n - 1] != sym) return;
+    if (b->ndim != 2 || ob->n != 2 || oa->sym[oa->n - 1] != sym) return;
     const bool product = ob->sym[0] == sym; /* x[M, K] w[K, N], not x[I] w[O, I] */
-    const int64_t columns = a->shape[a->ndim - 1], flat = columns * a->shape[a->ndim - 2],
+    const int64_t columns = a->shape[a->ndim - 1],
+                  flat = a->ndim > 1 ? columns * a->shape[a->ndim - 2] : -1,
                   wanted = b->shape[!product], other = b->shape[product];
     if (product && columns == other)
         snprintf(text, size, "; tp_T(%s) would fit", ob->name);

@@ -102,10 +102,16 @@ static void set_contiguous(tp_tensor *x, const tp_shape *shape, void *data) {
     x->one = numel == 1;
 }
 
+TP__APART static tp_tensor *no_room(const tp_shape *shape, int dtype, int64_t bytes) {
+    char text[TP__SHAPE_TEXT];
+    return tp__fail(TP_ENOMEM, "out of memory: %s %s needs %lld bytes",
+                    tp_dtype_name((tp_dtype)dtype), tp__shape_text(shape, text), (long long)bytes);
+}
+
 /* On new storage of `bytes`, or on borrowed memory. */
 static tp_tensor *fresh(const tp_shape *shape, int dtype, int64_t bytes, void *borrowed) {
     whole *w = tp__alloc(HEADER + (size_t)bytes);
-    if (TP__UNLIKELY(!w)) return NULL;
+    if (TP__UNLIKELY(!w)) return no_room(shape, dtype, bytes);
     tp__storage *st = &w->st;
     atomic_init(&st->refs, 1);
     atomic_init(&st->version, 0);
@@ -308,13 +314,16 @@ tp_tensor *tp_from_ints(tp_shape shape, const int64_t *v, int64_t n) {
     return from_list(v, n, shape, TP_INT64);
 }
 
-tp_tensor *tp_scalar(double value, tp_dtype dtype) {
+tp_tensor *tp__scalar(const char *what, double value, tp_dtype dtype) {
     if (is_dtype(dtype) && !tp__is_float(dtype) && value != trunc(value))
-        return tp__fail(TP_EVALUE, "scalar: %g is no %s", value, tp_dtype_name(dtype));
-    if (!tp__number_fits("scalar", value, dtype)) return NULL;
-    tp_tensor *x = tp__new("scalar", &TP_0D, dtype);
+        return tp__fail(TP_EVALUE, "%s: %g is no %s", what, value, tp_dtype_name(dtype));
+    if (!tp__number_fits(what, value, dtype)) return NULL;
+    tp_tensor *x = tp__new(what, &TP_0D, dtype);
     if (x) store(x->st->data, dtype, 0, value);
     return x;
+}
+tp_tensor *tp_scalar(double value, tp_dtype dtype) {
+    return tp__scalar("scalar", value, dtype);
 }
 
 tp_tensor *tp_num(double value) {

@@ -63,6 +63,8 @@ static inline bool tp__is_none(const tp_tensor *x) {
 tp_tensor *tp__new(const char *what, const tp_shape *shape, tp_dtype dtype);
 /* The same in the shape of x, which is known to be sound. */
 tp_tensor *tp__new_like(const tp_tensor *x, tp_dtype dtype);
+/* tp_scalar for the call `what`. */
+tp_tensor *tp__scalar(const char *what, double value, tp_dtype dtype);
 /* EVALUE unless an element of `dtype` can hold v, its fraction cut off. */
 bool tp__number_fits(const char *what, double v, tp_dtype dtype);
 tp_tensor *tp__new_zeros(const char *what, const tp_shape *shape, tp_dtype dtype);
