@@ -176,6 +176,8 @@ static const struct {
      "the header is damaged at byte ..."},
     {F32("\"shape\":[2],\"data_offsets\":[0,4]"), 4,
      "tensor 'a' has a shape that does not fit its data_offsets"},
+    {F32("\"shape\":[0,1676440368878525452],\"data_offsets\":[0,0]"), 0,
+     "tensor 'a' has a shape that does not fit its data_offsets"},
     {F32("\"shape\":[],\"data_offsets\":[0,0]"), 0,
      "tensor 'a' has a shape that does not fit its data_offsets"},
     {F32("\"shape\":[4611686018427387905],\"data_offsets\":[0,4]"), 4, /* wraps to 4 bytes */

@@ -124,6 +124,7 @@ static void hostile_npy(void **state) {
          "the array runs past the end of the file"}, /* wraps to 0 */
         {U1("(4611686018427387904, 4611686018427387904, 0)"),
          "the array runs past the end of the file"},
+        {U1("(0, 1676440368878525452)"), "the array runs past the end of the file"},
         {U1("(5,)"), "1 bytes behind the array"},
         {U1("(0,)"), "6 bytes behind the array"},
         {"{'descr': '|b1', 'fortran_order': False, 'shape': (6,)}",

@@ -5,16 +5,9 @@
 #include <string.h>
 
 bool tp__bytes_of(const tp_shape *shape, tp_dtype dtype, int64_t *bytes) {
-    int64_t n = tp_dtype_size(dtype);
-    bool empty = false;
-    for (int d = 0; d < shape->ndim; d++) {
-        if (shape->dim[d] < 0) return false;
-        if (shape->dim[d] == 0)
-            empty = true;
-        else if (__builtin_mul_overflow(n, shape->dim[d], &n))
-            return false;
-    }
-    *bytes = empty ? 0 : n;
+    int64_t n;
+    if (!tp__numel(shape, &n)) return false;
+    *bytes = n * tp_dtype_size(dtype);
     return true;
 }
 

@@ -6,8 +6,8 @@
 #include "taper/io.h"
 
 /* ---- bytes.c ---- */
-/* Bytes of a tensor that a file describes. False if a size is negative or the sizes do not multiply
- * within 63 bits, even where another of them is 0: strides could not be counted either. */
+/* Bytes of a tensor that a file describes. False where no tensor can have the shape: the rule is
+ * tp__numel's, which holds even where a size is 0. */
 bool tp__bytes_of(const tp_shape *shape, tp_dtype dtype, int64_t *bytes);
 /* Is every byte 0 or 1? */
 bool tp__are_bools(const void *bytes, int64_t n);
