@@ -174,6 +174,7 @@ static void forget_workers(void) {
     pool.n = pool.refused = 0;
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.state, 0);
+    atomic_store(&pool.alone_until, 0);
     atomic_store(&pool.busy, false);
 }
 
