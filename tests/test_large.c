@@ -84,11 +84,14 @@ static void dense_operands(void **state) {
     tp_tensor *x = numbers(ROWS, COLUMNS), *y = numbers(ROWS, COLUMNS);
     static const op all[] = {add, relu, sigmoid, twice, doubles, copy, in_place};
     for (int i = 0; i < TP__COUNT(all); i++) at_every_level(all[i], x, y);
+    at_every_level(add, tp_to(x, TP_FLOAT64), tp_to(y, TP_FLOAT64));
+    tp_tensor *whole = tp_to(tp_mul(x, 1000), TP_INT64);
+    at_every_level(add, whole, whole);
     tp_scope_end(s);
 }
 
 /* Rows that do not begin at a line of memory, or are no multiple of anything; a row for all rows; a
- * result of bytes. */
+ * number for each row; a result of bytes. */
 static void other_operands(void **state) {
     (void)state;
     tp_scope s = tp_scope_begin();
@@ -96,6 +99,10 @@ static void other_operands(void **state) {
     at_every_level(add, x, row);
     at_every_level(relu, tp_slice(x, 1, 3, COLUMNS + 2, 1), NULL);
     at_every_level(copy, tp_slice(x, 1, 0, COLUMNS, 1), NULL);
+    tp_tensor *odd = numbers(ROWS, COLUMNS + 101); /* rows of a tile are no multiple of four */
+    at_every_level(add, odd, numbers(ROWS, COLUMNS + 101));
+    at_every_level(add, odd, numbers(ROWS, 1));
+    at_every_level(add, numbers(ROWS, 1), odd);
     tp_tensor *wide = numbers(ROWS, 4 * COLUMNS);
     at_every_level(less, wide, numbers(ROWS, 4 * COLUMNS));
     tp_scope_end(s);

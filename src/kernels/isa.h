@@ -12,9 +12,22 @@
 /* n elements of dense operands; ptr as in tp__pw_block. */
 typedef void (*tp__pw_loop)(int64_t n, void *const *ptr, double p, double q);
 
-typedef struct tp__pw_kernel {
+/* The same for n elements, a multiple of TP__PW_STEP, from each of several places on, in turns.
+ * Results lie on whole lines and are written past the caches. */
+enum { TP__PW_STREAMS = 4, TP__PW_STEP = 64 };
+typedef struct tp__pw_place {
+    void *ptr[TP__PW_ARGS];
+} tp__pw_place;
+typedef void (*tp__pw_past)(int64_t n, const tp__pw_place at[TP__PW_STREAMS], double p, double q);
+
+typedef struct tp__pw_loops {
     tp__pw_loop loop;
-    tp__pw_loop one_a, one_b;  /* the same where operand 1 (2) is a single number, or NULL */
+    tp__pw_past past; /* or NULL: what it computes takes longer than memory does */
+} tp__pw_loops;
+
+typedef struct tp__pw_kernel {
+    tp__pw_loops all;
+    tp__pw_loops one_a, one_b; /* the same where operand 1 (2) is a single number, or NULL */
     bool padded;               /* wants n in multiples of TP__PW_PAD, as its body is large */
     uint8_t size[TP__PW_ARGS]; /* bytes of an element, 0 where there is no operand */
 } tp__pw_kernel;

@@ -3,7 +3,6 @@
  * A value is converted as C does it where C says how; else as x86-64 does, written out so that no
  * vector instruction can do otherwise. */
 #include "kernels/loops.h"
-#include <emmintrin.h>
 
 /* Beyond int64, and NaN: the smallest int64. */
 static inline int64_t whole_i64(double v) {
@@ -26,8 +25,8 @@ static inline uint8_t whole_u8(double v) {
         }                                                                                \
     }                                                                                    \
     static void from##_to_##to(const tp__pw_block *b) {                                  \
-        static const tp__pw_kernel k = {                                                 \
-            loop_##from##_to_##to, NULL, NULL, false, {sizeof(TO), sizeof(FROM)}};       \
+        static const tp__pw_kernel k = {.all = {loop_##from##_to_##to},                  \
+                                        .size = {sizeof(TO), sizeof(FROM)}};             \
         tp__pw_drive(&k, b);                                                             \
     }
 DEFINE_CAST(float, f32, double, f64, x)
@@ -113,44 +112,46 @@ DEFINE_SQUARE(uint32_t, w32)
 #endif
 #undef DEFINE_SQUARE
 
-#define DEFINE_COPY(T, w)                                                                     \
-    static void corner_##w(char *to, const char *from, int64_t m, int64_t n, int64_t to_row,  \
-                           int64_t from_col) {                                                \
-        for (int64_t i = 0; i < m; i++) {                                                     \
-            T *row = (T *)(to + i * to_row);                                                  \
-            for (int64_t j = 0; j < n; j++)                                                   \
-                row[j] = *(const T *)(from + i * (int64_t)sizeof(T) + j * from_col);          \
-        }                                                                                     \
-    }                                                                                         \
-    static void across_##w(const tp__pw_block *b) {                                           \
-        char *to = b->ptr[0];                                                                 \
-        const char *from = b->ptr[1];                                                         \
-        const bool past = b->large && SQUARE * sizeof(T) >= LINE &&                           \
-                          ((uintptr_t)to | (uintptr_t)b->row[0]) % LINE == 0;                 \
-        for (int64_t j = 0; j < b->n; j += SQUARE)                                            \
-            for (int64_t i = 0; i < b->m; i += SQUARE) {                                      \
-                const int64_t m = b->m - i < SQUARE ? b->m - i : SQUARE;                      \
-                const int64_t n = b->n - j < SQUARE ? b->n - j : SQUARE;                      \
-                char *t = to + i * b->row[0] + j * (int64_t)sizeof(T);                        \
-                const char *f = from + i * (int64_t)sizeof(T) + j * b->col[1];                \
-                if (m == SQUARE && n == SQUARE)                                               \
-                    square_##w(t, f, b->row[0], b->col[1], past);                             \
-                else                                                                          \
-                    corner_##w(t, f, m, n, b->row[0], b->col[1]);                             \
-            }                                                                                 \
-        if (past) _mm_sfence();                                                               \
-    }                                                                                         \
-    static void loop_##w(int64_t n, void *const *ptr, double p, double q) {                   \
-        (void)p, (void)q;                                                                     \
-        memmove(ptr[0], ptr[1], (size_t)n * sizeof(T));                                       \
-    }                                                                                         \
-    static void copy_##w(const tp__pw_block *b) {                                             \
-        static const tp__pw_kernel k = {loop_##w, NULL, NULL, false, {sizeof(T), sizeof(T)}}; \
-        if (b->m > 1 && b->n > 1 && b->col[0] == sizeof(T) && b->row[1] == sizeof(T) &&       \
-            b->col[1] > (int64_t)sizeof(T))                                                   \
-            across_##w(b);                                                                    \
-        else                                                                                  \
-            tp__pw_drive(&k, b);                                                              \
+#define DEFINE_COPY(T, w)                                                                    \
+    static void corner_##w(char *to, const char *from, int64_t m, int64_t n, int64_t to_row, \
+                           int64_t from_col) {                                               \
+        for (int64_t i = 0; i < m; i++) {                                                    \
+            T *row = (T *)(to + i * to_row);                                                 \
+            for (int64_t j = 0; j < n; j++)                                                  \
+                row[j] = *(const T *)(from + i * (int64_t)sizeof(T) + j * from_col);         \
+        }                                                                                    \
+    }                                                                                        \
+    static void across_##w(const tp__pw_block *b) {                                          \
+        char *to = b->ptr[0];                                                                \
+        const char *from = b->ptr[1];                                                        \
+        const bool past = b->large && SQUARE * sizeof(T) >= LINE &&                          \
+                          ((uintptr_t)to | (uintptr_t)b->row[0]) % LINE == 0;                \
+        for (int64_t j = 0; j < b->n; j += SQUARE)                                           \
+            for (int64_t i = 0; i < b->m; i += SQUARE) {                                     \
+                const int64_t m = b->m - i < SQUARE ? b->m - i : SQUARE;                     \
+                const int64_t n = b->n - j < SQUARE ? b->n - j : SQUARE;                     \
+                char *t = to + i * b->row[0] + j * (int64_t)sizeof(T);                       \
+                const char *f = from + i * (int64_t)sizeof(T) + j * b->col[1];               \
+                if (m == SQUARE && n == SQUARE)                                              \
+                    square_##w(t, f, b->row[0], b->col[1], past);                            \
+                else                                                                         \
+                    corner_##w(t, f, m, n, b->row[0], b->col[1]);                            \
+            }                                                                                \
+        if (past) _mm_sfence();                                                              \
+    }                                                                                        \
+    TP__INLINE void loop_##w(int64_t n, void *const *ptr, double p, double q) {              \
+        (void)p, (void)q;                                                                    \
+        memmove(ptr[0], ptr[1], (size_t)n * sizeof(T));                                      \
+    }                                                                                        \
+    PAST_CACHES(past_##w, loop_##w, T, FROM(1, sizeof(T)))                                   \
+    static void copy_##w(const tp__pw_block *b) {                                            \
+        static const tp__pw_kernel k = {.all = {loop_##w, past_##w},                         \
+                                        .size = {sizeof(T), sizeof(T)}};                     \
+        if (b->m > 1 && b->n > 1 && b->col[0] == sizeof(T) && b->row[1] == sizeof(T) &&      \
+            b->col[1] > (int64_t)sizeof(T))                                                  \
+            across_##w(b);                                                                   \
+        else                                                                                 \
+            tp__pw_drive(&k, b);                                                             \
     }
 DEFINE_COPY(uint8_t, u8)
 DEFINE_COPY(uint32_t, w32)

@@ -9,11 +9,14 @@
 #define TAPER_SRC_LOOPS_H
 #include "kernels/isa.h"
 #include "kernels/simd.h"
+#include <emmintrin.h>
 #if defined __GNUC__ && !defined __clang__
 #pragma GCC diagnostic ignored "-Wtype-limits" /* the rows of pointwise.def serve unsigned T too */
 #define INDEPENDENT _Pragma("GCC ivdep") /* before a loop: its turns do not see others' stores */
+#define ONE_BY_ONE _Pragma("GCC unroll 1")
 #else
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define ONE_BY_ONE _Pragma("clang loop unroll(disable)")
 #pragma clang diagnostic ignored "-Wtautological-compare"
 #pragma clang diagnostic ignored "-Wtautological-overlap-compare"
 #pragma clang diagnostic ignored "-Wtautological-type-limit-compare"
@@ -25,6 +28,37 @@
 #define EXPORT_AS(name) CAT(tp__##name, TP_ISA)
 #define EXPORT(name) CAT(CAT(tp__##name, SUF), TP_ISA)
 #define IS_NAN(x) ((x) != (x))
+
+/* Whole lines from a buffer in the cache to where they are not read again soon. */
+TP__INLINE void store_past_caches(void *to, const void *from, int bytes) {
+    TP__UNROLL
+    for (int b = 0; b < bytes; b += VECTOR_BYTES) {
+        void *const at = (char *)to + b;
+        const void *const line = (const char *)from + b;
+#if TP_ISA_LEVEL >= 4
+        _mm512_stream_si512(at, _mm512_load_si512(line));
+#elif TP_ISA_LEVEL >= 3
+        _mm256_stream_si256(at, _mm256_load_si256(line));
+#else
+        _mm_stream_si128(at, _mm_load_si128(line));
+#endif
+    }
+}
+
+/* A tp__pw_past of a tp__pw_loop that is inlined; FROM(operand, bytes to its next element). */
+#define FROM(k, bytes) (char *)at[s].ptr[k] + i *(int64_t)(bytes)
+#define PAST_CACHES(name, loop, OUT, ...)                                                      \
+    static void name(int64_t n, const tp__pw_place at[TP__PW_STREAMS], double p_, double q_) { \
+        for (int64_t i = 0; i < n; i += TP__PW_STEP) {                                         \
+            ONE_BY_ONE                                                                         \
+            for (int s = 0; s < TP__PW_STREAMS; s++) {                                         \
+                _Alignas(64) OUT data[TP__PW_STEP];                                            \
+                void *const here[TP__PW_ARGS] = {data, __VA_ARGS__};                           \
+                loop(TP__PW_STEP, here, p_, q_);                                               \
+                store_past_caches(FROM(0, sizeof(OUT)), data, (int)sizeof data);               \
+            }                                                                                  \
+        }                                                                                      \
+    }
 
 enum { SUM_LANES = 16, SUM_CHAINS = 4 }; /* lanes.inc */
 

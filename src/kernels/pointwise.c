@@ -12,10 +12,12 @@ enum {
     PIECE = 512,     /* elements of a packed piece */
     SHORT_ROW = 128, /* rows below this are packed several at a time */
     MAX_SIZE = 8,    /* bytes of an element */
-    STREAMED = 128,  /* at a time of a result that is written past the caches ... */
-    SOON = 768,      /* ... and how far ahead of them operands are fetched */
+    STREAMS = TP__PW_STREAMS,
+    STEP = TP__PW_STEP,
     LINE = 64
 };
+
+typedef tp__pw_place place;
 
 /* A block whose rows were merged where possible. */
 typedef struct job {
@@ -88,17 +90,17 @@ static void run_padded_tail(const job *j, int64_t n, void *const *ptr) {
         at[k] = data[k];
         if (k > 0 && j->k->size[k]) memcpy(data[k], ptr[k], (size_t)n * j->k->size[k]);
     }
-    j->k->loop(TP__PW_PAD, at, j->p, j->q);
+    j->k->all.loop(TP__PW_PAD, at, j->p, j->q);
     memcpy(ptr[0], data[0], (size_t)n * j->k->size[0]);
 }
 
 static void run_dense(const job *j, int64_t n, void *const *ptr) {
     if (!j->k->padded) {
-        j->k->loop(n, ptr, j->p, j->q);
+        j->k->all.loop(n, ptr, j->p, j->q);
         return;
     }
     const int64_t whole = n / TP__PW_PAD * TP__PW_PAD;
-    if (whole) j->k->loop(whole, ptr, j->p, j->q);
+    if (whole) j->k->all.loop(whole, ptr, j->p, j->q);
     if (whole == n) return;
     void *rest[TP__PW_ARGS] = {0};
     for (int k = 0; k < TP__PW_ARGS; k++)
@@ -154,52 +156,90 @@ static void run_pieces(const job *j) {
             run_piece(j, &s, i, c, 1, j->n - c < PIECE ? j->n - c : PIECE);
 }
 
-/* ---- results larger than caches -------------------------------------------------------------- */
+/* ---- long rows ------------------------------------------------------------------------------- */
 
-/* A piece of an operand's row that will be wanted soon, if it was not there for the row before. */
-static void fetch(const job *j, int k, const char *p) {
-    if (j->m > 1 && j->row[k] == 0) return;
-    for (int64_t b = 0; b < STREAMED * j->col[k]; b += LINE)
-        __builtin_prefetch(p + SOON * j->col[k] + b);
+static place at(const job *j, int64_t i, int64_t c) {
+    place p = {{0}};
+    for (int k = 0; k < TP__PW_ARGS; k++)
+        if (j->k->size[k]) p.ptr[k] = j->ptr[k] + i * j->row[k] + c * j->col[k];
+    return p;
 }
 
-/* A store that misses the caches reads its line first, unless it goes past them: so results are
- * collected in a buffer and leave it in whole lines. Returns how many elements did. */
-static int64_t run_past_caches(const job *j, tp__pw_loop loop, int64_t n, void *const *ptr) {
-    if ((uintptr_t)ptr[0] % LINE) return 0;
-    _Alignas(LINE) char data[STREAMED * MAX_SIZE];
-    const int size = j->k->size[0];
-    int64_t i = 0;
-    for (; i + STREAMED <= n; i += STREAMED) {
-        void *at[TP__PW_ARGS] = {data};
-        for (int k = 1; k < TP__PW_ARGS; k++) {
-            if (!j->k->size[k]) continue;
-            at[k] = (char *)ptr[k] + i * j->col[k];
-            fetch(j, k, at[k]);
+static void advance(const job *j, int64_t n, place *p) {
+    for (int k = 0; k < TP__PW_ARGS; k++)
+        if (j->k->size[k]) p->ptr[k] = (char *)p->ptr[k] + n * j->col[k];
+}
+
+/* n elements as they are: with all operands dense or, if that is not what `l` is, with a number. */
+static void run_here(const job *j, const tp__pw_loops *l, int64_t n, place *p) {
+    if (n <= 0) return;
+    if (l == &j->k->all)
+        run_dense(j, n, p->ptr);
+    else
+        l->loop(n, p->ptr, j->p, j->q);
+    advance(j, n, p);
+}
+
+/* As tp__pw_past, with any loop. A store that misses the caches reads its line first, unless it
+ * goes past them: so results are collected in a buffer and leave it in whole lines. */
+static void run_past_caches(const job *j, tp__pw_loop loop, int64_t n, const place p[STREAMS]) {
+    _Alignas(LINE) char data[STEP * MAX_SIZE];
+    const int bytes = STEP * j->k->size[0];
+    for (int64_t i = 0; i < n; i += STEP)
+        for (int s = 0; s < STREAMS; s++) {
+            place here = p[s];
+            advance(j, i, &here);
+            char *const out = here.ptr[0];
+            here.ptr[0] = data;
+            loop(STEP, here.ptr, j->p, j->q);
+            for (int b = 0; b < bytes; b += (int)sizeof(__m128i))
+                _mm_stream_si128((__m128i *)(out + b), *(const __m128i *)(data + b));
         }
-        loop(STREAMED, at, j->p, j->q);
-        char *out = (char *)ptr[0] + i * size;
-        for (int b = 0; b < STREAMED * size; b += (int)sizeof(__m128i))
-            _mm_stream_si128((__m128i *)(out + b), *(const __m128i *)(data + b));
-    }
-    return i;
 }
 
-/* Long rows that one of the kernel's loops takes as they are. */
-static void run_rows(const job *j, tp__pw_loop loop) {
-    for (int64_t i = 0; i < j->m; i++) {
-        void *at[TP__PW_ARGS] = {0};
-        for (int k = 0; k < TP__PW_ARGS; k++)
-            if (j->k->size[k]) at[k] = j->ptr[k] + i * j->row[k];
-        const int64_t done = j->large ? run_past_caches(j, loop ? loop : j->k->loop, j->n, at) : 0;
-        for (int k = 0; done && k < TP__PW_ARGS; k++)
-            if (j->k->size[k]) at[k] = (char *)at[k] + done * j->col[k];
-        if (loop)
-            loop(j->n - done, at, j->p, j->q);
-        else
-            run_dense(j, j->n - done, at);
+/* n elements from each of some places on, in turns: memory gives more to a few long streams than
+ * to one. */
+static void run_streams(const job *j, const tp__pw_loops *l, int64_t n, place p[STREAMS]) {
+    int64_t head[STREAMS], most = 0; /* elements before the first whole line */
+    for (int s = 0; s < STREAMS; s++) {
+        head[s] = (int64_t)(-(uintptr_t)p[s].ptr[0] % LINE) / j->k->size[0];
+        if (head[s] > most) most = head[s];
+        run_here(j, l, head[s] < n ? head[s] : n, &p[s]);
     }
-    if (j->large) _mm_sfence(); /* before another thread is told that it is there */
+    const int64_t steps = n > most ? (n - most) / STEP * STEP : 0;
+    if (l->past)
+        l->past(steps, p, j->p, j->q);
+    else
+        run_past_caches(j, l->loop, steps, p);
+    for (int s = 0; s < STREAMS; s++) {
+        advance(j, steps, &p[s]);
+        run_here(j, l, n - steps - head[s], &p[s]);
+    }
+}
+
+/* A result larger than caches: its rows in STREAMS parts, or the parts of one row. */
+static void run_large(const job *j, const tp__pw_loops *l) {
+    place p[STREAMS];
+    const int64_t rows = j->m / STREAMS, part = j->n / STREAMS / STEP * STEP;
+    for (int64_t i = 0; i < rows; i++) {
+        for (int s = 0; s < STREAMS; s++) p[s] = at(j, s * rows + i, 0);
+        run_streams(j, l, j->n, p);
+    }
+    for (int64_t i = rows * STREAMS; i < j->m; i++) {
+        for (int s = 0; s < STREAMS; s++) p[s] = at(j, i, s * part);
+        run_streams(j, l, part, p);
+        p[0] = at(j, i, STREAMS * part);
+        run_here(j, l, j->n - STREAMS * part, &p[0]);
+    }
+    _mm_sfence(); /* before another thread is told that it is there */
+}
+
+/* Rows that one of the kernel's loops takes as they are. */
+static void run_rows(const job *j, const tp__pw_loops *l) {
+    for (int64_t i = 0; i < j->m; i++) {
+        place p = at(j, i, 0);
+        run_here(j, l, j->n, &p);
+    }
 }
 
 /* ---- the block ------------------------------------------------------------------------------- */
@@ -225,20 +265,25 @@ static job merge_rows(const tp__pw_kernel *kernel, const tp__pw_block *b) {
     return j;
 }
 
+/* Those that take the operands as they lie along a row, or NULL. */
+static const tp__pw_loops *loops_for(const job *j) {
+    int sparse = 0, last = 0; /* operands that are not dense, and the last of them */
+    for (int k = 0; k < TP__PW_ARGS; k++)
+        if (j->col[k] != j->k->size[k]) sparse++, last = k;
+    if (sparse == 0) return &j->k->all;
+    if (sparse > 1 || j->col[last]) return NULL;
+    const tp__pw_loops *one = last == 1 ? &j->k->one_a : last == 2 ? &j->k->one_b : NULL;
+    return one && one->loop ? one : NULL;
+}
+
 TP__APART static void drive_any(const tp__pw_kernel *kernel, const tp__pw_block *b) {
     if (b->m <= 0 || b->n <= 0) return;
     const job j = merge_rows(kernel, b);
-    int sparse = 0, last = 0; /* operands that are not dense along a row, and the last of them */
-    for (int k = 0; k < TP__PW_ARGS; k++)
-        if (j.col[k] != kernel->size[k]) sparse++, last = k;
-    const tp__pw_loop one = sparse != 1 || j.col[last] ? NULL
-                            : last == 1                ? kernel->one_a
-                            : last == 2                ? kernel->one_b
-                                                       : NULL;
+    const tp__pw_loops *l = loops_for(&j);
     if (j.m > 1 && j.n < SHORT_ROW)
         run_short_rows(&j);
-    else if (sparse == 0 || one)
-        run_rows(&j, one);
+    else if (l)
+        (j.large ? run_large : run_rows)(&j, l);
     else
         run_pieces(&j);
 }
@@ -246,7 +291,7 @@ TP__APART static void drive_any(const tp__pw_kernel *kernel, const tp__pw_block 
 /* Most small tensors are one dense run: no time for the rest. */
 void tp__pw_drive(const tp__pw_kernel *kernel, const tp__pw_block *b) {
     if (TP__LIKELY(b->dense && !(kernel->padded && b->n % TP__PW_PAD)))
-        kernel->loop(b->n, b->ptr, b->p, b->q);
+        kernel->all.loop(b->n, b->ptr, b->p, b->q);
     else
         drive_any(kernel, b);
 }

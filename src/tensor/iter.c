@@ -5,7 +5,9 @@
 #include "tensor/tensor.h"
 #include <string.h>
 
-enum { LARGE = 8 << 20 }; /* bytes of a result that no cache near the processor keeps */
+/* Bytes of a result that no cache near the processor keeps. Its tiles are larger, as memory is
+ * read and written in long streams: TP__PW_TILE times these, where that leaves LARGE_TILES. */
+enum { LARGE = 8 << 20, LEAST_TIMES = 4, MOST_TIMES = 16, LARGE_TILES = 32 };
 
 typedef struct loop {
     tp__pw_fn fn;
@@ -109,12 +111,22 @@ static int64_t tiles_over(int64_t size, int64_t tile) {
     return (size + tile - 1) / tile;
 }
 
+/* Elements of a tile, a power of two. */
+static int64_t tile_size(const loop *l) {
+    if (!l->large) return TP__PW_TILE;
+    int64_t times = LEAST_TIMES;
+    const int64_t numel = rows_of(l) * l->dim[l->ndim - 1];
+    while (times < MOST_TIMES && numel >= 2 * times * TP__PW_TILE * LARGE_TILES) times *= 2;
+    return times * TP__PW_TILE;
+}
+
 /* Whole rows where they fit; square-ish tiles where an operand lies across. Returns how many. */
 static int64_t cut(loop *l) {
-    const int64_t widest = lies_across(l) ? TP__PW_TILE / 64 : TP__PW_TILE;
+    const int64_t tile = tile_size(l);
+    const int64_t widest = lies_across(l) ? TP__PW_TILE / 64 : tile;
     const int64_t cols = l->dim[l->ndim - 1];
     l->tile_cols = cols < widest ? cols : widest;
-    l->tile_rows = TP__PW_TILE / l->tile_cols;
+    l->tile_rows = tile / l->tile_cols;
     l->tiles_per_row = tiles_over(cols, l->tile_cols);
     return tiles_over(rows_of(l), l->tile_rows) * l->tiles_per_row;
 }
