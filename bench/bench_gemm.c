@@ -241,6 +241,7 @@ static void add_python_loop(bench_row *row, int64_t M, int64_t K) {
 static void vector_row(int64_t M, int64_t K, const char *how) {
     set_threads(1);
     product p = make_product(M, 1, K, how);
+    p.g.chains = p.ta; /* the gradient of weights */
     bench_traffic t = {.x = p.g.a, .n = M * K};
     bench_row row = {.group = "gemm",
                      .threads = 1,

@@ -41,6 +41,10 @@ same_as() { # golden, options...
     same_as chapter4_fresh_7.txt --run fresh --seed 7
 }
 
+@test "a fresh run from seed 0, whose first epochs show the last bits of each gradient" {
+    same_as chapter4_fresh_0.txt --run fresh --seed 0
+}
+
 @test "a fresh run is the same on one thread and on three, and with plain instructions" {
     [ -d "$MNIST" ] || lacks mnist_sample.tgz
     TAPER_THREADS=1 "$chapter4" --data "$MNIST" --run fresh --seed 7 >one.txt

@@ -87,7 +87,7 @@ typedef struct product {
     tp_dtype dtype;
     int64_t M, N, K, batch;
     matrix a, b, c, bias;
-    bool has_bias, relu, accumulate;
+    bool has_bias, relu, accumulate, chains;
 } product;
 
 static product make_product(tp_dtype dtype, int64_t M, int64_t N, int64_t K, int64_t batch,
@@ -132,6 +132,7 @@ static char *run(const product *p) {
         .bias = p->has_bias ? start(&p->bias) : NULL,
         .act = p->relu ? TP__ACT_RELU : TP__ACT_NONE,
         .accumulate = p->accumulate,
+        .chains = p->chains,
     };
     const size_t size = tp__gemm_workspace(&g);
     void *workspace = NULL; /* of exactly that size, so that a sanitizer guards it */
@@ -192,6 +193,7 @@ static double multiply_add_f64(double a, double b, double c) {
     }                                                                                              \
     static T output_##SUF(const product *p, int64_t z, int64_t i, int64_t j) {                     \
         const bool vector = p->M == 1 || p->N == 1, split = p->K >= 4096 && p->M * p->N <= 65536;  \
+        const bool lanes = vector && !p->chains;                                                   \
         const T c = p->accumulate ? (T)get(&p->c, z, i, j) : 0;                                    \
         T s;                                                                                       \
         if (split) {                                                                               \
@@ -202,11 +204,12 @@ static double multiply_add_f64(double a, double b, double c) {
             for (int64_t k = 0; k < p->K; k += length) {                                           \
                 const int64_t to = k + length < p->K ? k + length : p->K;                          \
                 part[n++] =                                                                        \
-                    vector ? lanes_##SUF(p, z, i, j, k, to) : chain_##SUF(p, z, i, j, k, to, 0);   \
+                    lanes ? lanes_##SUF(p, z, i, j, k, to) : chain_##SUF(p, z, i, j, k, to, 0);    \
             }                                                                                      \
             s = tree_##SUF(part, n);                                                               \
         } else {                                                                                   \
-            s = vector ? lanes_##SUF(p, z, i, j, 0, p->K) : chain_##SUF(p, z, i, j, 0, p->K, c);   \
+            s = lanes ? lanes_##SUF(p, z, i, j, 0, p->K)                                           \
+                      : chain_##SUF(p, z, i, j, 0, p->K, vector ? 0 : c);                          \
         }                                                                                          \
         if (p->accumulate && (split || vector)) s = c + s;                                         \
         if (p->has_bias) s += (T)get(&p->bias, 0, 0, j);                                           \
@@ -294,6 +297,7 @@ static void random_products_follow_the_rules(void **state) {
         p.has_bias = draw_to(3) == 0;
         p.relu = draw_to(3) == 0;
         p.accumulate = draw_to(3) == 0;
+        p.chains = draw_to(2) == 0;
         for_each_level(check_result, &p);
         free_product(&p);
     }
@@ -313,6 +317,7 @@ static void large_products_follow_the_rules(void **state) {
                                      size[s][2], 1, how[h][0], how[h][1]);
             p.accumulate = h == 2;
             p.has_bias = p.relu = h == 1;
+            p.chains = h % 2;
             char *got = run(&p);
             check_rules(&p, got);
             free(got);
@@ -332,6 +337,7 @@ static void a_long_k_is_cut_by_shape_alone(void **state) {
             p.accumulate = h >= 2;
             p.has_bias = h == 1;
             p.relu = h == 3;
+            p.chains = h % 3 == 0;
             for_each_level(check_result, &p);
             free_product(&p);
         }
@@ -379,6 +385,7 @@ static void threads_change_no_bit(void **state) {
         for (int t = 0; t < 2; t++) {
             product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], size[s][3],
                                      t ? COLUMNS : ROWS, ROWS);
+            p.chains = t;
             tpt_ok(tp_set_num_threads(1));
             char *want = run(&p);
             for (int n = 1; n < TP__COUNT(threads); n++) {

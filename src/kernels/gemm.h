@@ -59,10 +59,12 @@ typedef struct tp__gemm_kernels {
      * dots: y[i] = tree of the lanes of row i, rows `row` apart, k consecutive; y dense.
      * lanes: sum[l][j] += over k = l mod lanes of m[k][j] x[k], rows of m `row` apart, j
      * consecutive, sum rows `n` long; K a multiple of lanes except at the end of the row.
-     * join: y[j] = tree over l of sum[l][j]. */
+     * join: y[j] = tree over l of sum[l][j].
+     * chains: sum[j] += m[k][j] x[k], one k after the other, otherwise as lanes. */
     void (*dots)(void *y, const void *m, int64_t row, const void *x, int64_t rows, int64_t K);
     void (*lanes)(void *sum, const void *m, int64_t row, const void *x, int64_t n, int64_t K);
     void (*join)(void *y, const void *sum, int64_t n);
+    void (*chains)(void *sum, const void *m, int64_t row, const void *x, int64_t n, int64_t K);
 } tp__gemm_kernels;
 
 /* ---- between gemm.c, gemm_tiles.c and gemv.c ------------------------------------------------- */

@@ -3,7 +3,7 @@
  *
  * Both rows and columns may be dense. Dense rows are dot products; dense columns are added,
  * scaled, to sixteen rows of sums, one for each lane, so that both ways add the same numbers in
- * the same order. */
+ * the same order. Chains are one row of sums, to which rows are turned to columns first. */
 #include "kernels/isa.h"
 #include <string.h>
 
@@ -44,28 +44,40 @@ typedef struct job {
 DEFINE_FINISH(float, finish_f32)
 DEFINE_FINISH(double, finish_f64)
 
-/* sums += lanes of a matrix that is dense neither way: through packed pieces. */
-static void pack_and_add(const job *j, const char *m, const char *x, int64_t n, int64_t K,
-                         char *sums) {
+typedef void (*adding)(void *sums, const void *m, int64_t row, const void *x, int64_t n, int64_t K);
+
+/* Columns of a matrix that has no dense ones, through packed pieces. */
+static void pack_and_add(const job *j, adding add, const char *m, const char *x, int64_t n,
+                         int64_t K, char *sums) {
     _Alignas(LINE) char piece[PACKED];
     const int64_t padded = tp__round_up(n, j->kernels->width);
     const int64_t rows = PACKED / (padded * j->size) / TP__DOT_LANES * TP__DOT_LANES;
     for (int64_t k = 0; k < K; k += rows) {
         const int64_t now = tp__least(rows, K - k), step = j->m_col * j->size;
         j->kernels->pack(piece, padded, m + k * step, step, j->m_row * j->size, now, n);
-        j->kernels->lanes(sums, piece, padded * j->size, x + k * j->size, n, now);
+        add(sums, piece, padded * j->size, x + k * j->size, n, now);
     }
 }
 
-static void add_columns(const job *j, const char *m, const char *x, int64_t n, int64_t K,
-                        char *out) {
+static void add_columns(const job *j, adding add, const char *m, const char *x, int64_t n,
+                        int64_t K, char *sums) {
+    if (j->m_row == 1)
+        add(sums, m, j->m_col * j->size, x, n, K);
+    else
+        pack_and_add(j, add, m, x, n, K, sums);
+}
+
+static void add_lanes(const job *j, const char *m, const char *x, int64_t n, int64_t K, char *out) {
     _Alignas(LINE) char sums[TP__DOT_LANES * TILE * 8];
     memset(sums, 0, (size_t)(TP__DOT_LANES * n * j->size));
-    if (j->m_row == 1)
-        j->kernels->lanes(sums, m, j->m_col * j->size, x, n, K);
-    else
-        pack_and_add(j, m, x, n, K, sums);
+    add_columns(j, j->kernels->lanes, m, x, n, K, sums);
     j->kernels->join(out, sums, n);
+}
+
+static void add_chains(const job *j, const char *m, const char *x, int64_t n, int64_t K,
+                       char *out) {
+    memset(out, 0, (size_t)(n * j->size));
+    add_columns(j, j->kernels->chains, m, x, n, K, out);
 }
 
 static void run_tile(void *ctx, int64_t tile) {
@@ -77,10 +89,12 @@ static void run_tile(void *ctx, int64_t tile) {
     const char *x = j->x + (z * j->x_batch + k) * size;
     _Alignas(LINE) char here[TILE * 8];
     char *out = j->split.n > 1 ? j->sums + (p * j->n + i) * size : here;
-    if (j->m_col == 1)
+    if (j->g->chains)
+        add_chains(j, m, x, n, K, out);
+    else if (j->m_col == 1)
         j->kernels->dots(out, m, j->m_row * size, x, n, K);
     else
-        add_columns(j, m, x, n, K, out);
+        add_lanes(j, m, x, n, K, out);
     if (j->split.n > 1) return;
     if (j->g->dtype == TP_FLOAT32)
         finish_f32(j->g, (const float *)here, z, i, n);
@@ -91,10 +105,10 @@ static void run_tile(void *ctx, int64_t tile) {
 /* Dense rows: as many as are a good read. Dense columns: a width whose sums stay in the first-level
  * cache, or the whole width, in the order of memory, where the matrix comes from memory anyway. */
 static int64_t tile_outputs(const job *j) {
-    if (j->m_col == 1)
+    if (j->m_col == 1 && !j->g->chains)
         return tp__least(TILE, tp__round_up(tp__most(1, READ / tp__most(j->K, 1)), 16));
     if (j->m_row != 1) return PACKED_OUTPUTS;
-    if (j->n * j->K < SHARED) return 2048 / j->size;
+    if (j->n * j->K < SHARED) return j->g->chains ? TILE : 2048 / j->size;
     return j->split.n >= 8 ? TILE : tp__least(TILE, tp__round_up(tp__parts(j->n, 8), LINE));
 }
 

@@ -95,6 +95,7 @@ typedef struct tp__gemm {
     const void *bias; /* [N] of dtype, or NULL */
     tp__act act;
     bool accumulate;
+    bool chains; /* M = 1 or N = 1: add in k order, as every other product does */
 } tp__gemm;
 size_t tp__gemm_workspace(const tp__gemm *g);
 void tp__gemm_run(const tp__gemm *g, void *workspace); /* workspace: 64-byte aligned */

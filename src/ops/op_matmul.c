@@ -10,6 +10,7 @@
 typedef struct product {
     tp_tensor *a, *b, *c; /* [..., M, K], [..., K, N], [..., M, N] dense */
     tp_tensor *bias;      /* [N] dense, or NULL */
+    bool chains;
 } product;
 
 static bool run_gemm(tp__gemm *g) {
@@ -44,7 +45,8 @@ static bool run(const product *p) {
                   .b_row = sb[m],
                   .b_col = sb[n],
                   .c_row = c->shape[n],
-                  .bias = p->bias ? tp__ptr(p->bias) : NULL};
+                  .bias = p->bias ? tp__ptr(p->bias) : NULL,
+                  .chains = p->chains};
     if (lead) {
         g.a_batch = sa[lead - 1];
         g.b_batch = sb[lead - 1];
@@ -78,19 +80,28 @@ static tp_tensor *as_rows(tp_tensor *x) {
     return tp__reshaped(x, &TP_SHAPE(r, k));
 }
 
-/* a @ b for operands of at least two axes; NULL passes through. */
-static tp_tensor *multiply(tp_tensor *a, tp_tensor *b, tp_tensor *bias) {
+/* a @ b + bias for operands of at least two axes; NULL passes through. */
+static tp_tensor *multiply_as(bool chains, tp_tensor *a, tp_tensor *b, tp_tensor *bias) {
     if (!a || !b) return NULL;
     static tp__sig sig = TP__SIG("x[..., M, K] w[..., K, N] -> [..., M, N]");
     tp_shape s;
     if (!tp__sig_infer("matmul", &sig, (tp_tensor *[]){a, b}, 2, &s)) return NULL;
     tp_tensor *c = tp__new("matmul", &s, (tp_dtype)a->dtype);
     if (!c) return NULL;
-    if (b->ndim > 2 || a->ndim == 2) return run(&(product){a, b, c, bias}) ? c : NULL;
+    if (b->ndim > 2 || a->ndim == 2) return run(&(product){a, b, c, bias, chains}) ? c : NULL;
     tp_tensor *a2 = as_rows(a), *c2 = a2 ? as_rows(c) : NULL;
-    const bool ok = c2 && run(&(product){a2, b, c2, bias});
+    const bool ok = c2 && run(&(product){a2, b, c2, bias, chains});
     if (c2) tp__drop(c2);
     return ok ? c : NULL;
+}
+
+static tp_tensor *multiply(tp_tensor *a, tp_tensor *b, tp_tensor *bias) {
+    return multiply_as(false, a, b, bias);
+}
+/* a @ b, a sum over the rows of a batch: in their order, as PyTorch's libraries add them up. A
+ * training with large steps shows the last bits of its gradients in the digits that are printed. */
+static tp_tensor *sum_rows(tp_tensor *a, tp_tensor *b) {
+    return multiply_as(true, a, b, NULL);
 }
 
 static tp_tensor *transposed(const tp_tensor *x) {
@@ -170,9 +181,9 @@ static tp_tensor *matmul_backward(const tp__call *c, tp_tensor *g, int i) {
         r = multiply(g, transposed(w), NULL);
     else if (w->ndim == 2) {
         tp_tensor *rows = as_rows(x), *grows = rows ? as_rows(g) : NULL;
-        r = grows ? multiply(transposed(rows), grows, NULL) : NULL;
+        r = grows ? sum_rows(transposed(rows), grows) : NULL;
     } else
-        r = multiply(transposed(x), g, NULL);
+        r = sum_rows(transposed(x), g);
     if (!r || c->in[i]->ndim != 1) return r;
     tp_shape s = {.ndim = r->ndim - 1}; /* back to one axis, batch axes kept for the tape to sum */
     memcpy(s.dim, r->shape, sizeof s.dim);
@@ -230,7 +241,7 @@ static tp_tensor *linear_backward(const tp__call *c, tp_tensor *g, int i) {
     if (i == 2) return tp__fold("linear", TP__RED_SUM, grows, 1u, false);
     if (i == 1) {
         tp_tensor *rows = as_rows(c->in[0]);
-        return rows ? multiply(transposed(grows), rows, NULL) : NULL;
+        return rows ? sum_rows(transposed(grows), rows) : NULL;
     }
     tp_tensor *gx = multiply(grows, c->in[1], NULL);
     const tp_shape s = tp__shape(c->in[0]);
