@@ -125,7 +125,7 @@ static float *filled(int64_t n, int step) {
     return x;
 }
 
-static int64_t workspace_floats(const tp__gemm *g) {
+static int64_t workspace_floats(tp__gemm *g) {
     return (int64_t)tp__gemm_workspace(g) / 4 + 16;
 }
 
@@ -156,7 +156,7 @@ static product make_product(int64_t M, int64_t N, int64_t K, const char *how) {
 }
 
 static void free_product(product *p) {
-    const tp__gemm *g = &p->g;
+    tp__gemm *g = &p->g;
     bench_drop_floats(g->a, g->M * g->K);
     bench_drop_floats(g->b, g->K * g->N);
     bench_drop_floats(g->c, g->M * g->N);

@@ -112,7 +112,7 @@ static char *run(const product *p) {
     matrix c = p->c;
     c.block = malloc(bytes ? bytes : 1);
     memcpy(c.block, p->c.block, bytes);
-    const tp__gemm g = {
+    tp__gemm g = {
         .dtype = p->dtype,
         .M = p->M,
         .N = p->N,
@@ -375,6 +375,37 @@ static void transposes_change_no_bit(void **state) {
     }
 }
 
+/* Rows a multiple of 4 KiB apart, which tiles bring together; and more k than they bring at
+ * once. */
+static void rows_far_apart_change_no_bit(void **state) {
+    (void)state;
+    static const int64_t size[][4] = {{70, 130, 1024, 1}, {131, 97, 1000, 3}, {45, 200, 2600, 1}};
+    for (int s = 0; s < TP__COUNT(size); s++)
+        for (int h = 0; h < 4; h++) {
+            const int64_t K = size[s][2], gap = 4096 - K % 1024;
+            product p = make_product(h == 3 ? TP_FLOAT64 : TP_FLOAT32, size[s][0], size[s][1], K,
+                                     size[s][3], ROWS, ROWS);
+            p.accumulate = h == 1;
+            p.has_bias = p.relu = h == 2;
+            char *want = run(&p);
+            check_rules(&p, want);
+            for (int how = 0; how < 4; how++) {
+                product q = p;
+                q.a = store_as(&p.a, how & 1 ? COLUMNS : ROWS, gap);
+                q.b = store_as(&p.b, how & 2 ? COLUMNS : ROWS, 0);
+                tpt_ok(tp_set_num_threads(1 + how));
+                char *got = run(&q);
+                expect_same(&p, got, want);
+                free(got);
+                free(q.a.block);
+                free(q.b.block);
+            }
+            free(want);
+            free_product(&p);
+        }
+    tpt_ok(tp_set_num_threads(0));
+}
+
 static void threads_change_no_bit(void **state) {
     (void)state;
     static const int64_t size[][4] = {{300, 200, 400, 1}, {784, 30, 256, 1}, {64, 30, 784, 3},
@@ -503,19 +534,19 @@ static void whole_numbers_wrap(void **state) {
     uint8_t ua[M * K], ub[K * N], uc[M * N];
     for (int i = 0; i < M * K; i++) ua[i] = (uint8_t)(a[i] = (int64_t)draw());
     for (int i = 0; i < K * N; i++) ub[i] = (uint8_t)(b[i] = (int64_t)draw());
-    const tp__gemm g = {.dtype = TP_INT64,
-                        .M = M,
-                        .N = N,
-                        .K = K,
-                        .batch = 1,
-                        .a = a,
-                        .a_row = 1,
-                        .a_col = M,
-                        .b = b,
-                        .b_row = N,
-                        .b_col = 1,
-                        .c = c,
-                        .c_row = N};
+    tp__gemm g = {.dtype = TP_INT64,
+                  .M = M,
+                  .N = N,
+                  .K = K,
+                  .batch = 1,
+                  .a = a,
+                  .a_row = 1,
+                  .a_col = M,
+                  .b = b,
+                  .b_row = N,
+                  .b_col = 1,
+                  .c = c,
+                  .c_row = N};
     assert_int_equal(tp__gemm_workspace(&g), 0);
     tp__gemm_run(&g, NULL);
     tp__gemm u = g;
@@ -536,6 +567,7 @@ int main(void) {
         TPT(large_products_follow_the_rules),
         TPT(a_long_k_is_cut_by_shape_alone),
         TPT(transposes_change_no_bit),
+        TPT(rows_far_apart_change_no_bit),
         TPT(threads_change_no_bit),
         TPT(v3_and_v4_agree),
         TPT(nan_and_infinity_go_through),

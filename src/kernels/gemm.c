@@ -102,12 +102,26 @@ static bool is_float(const tp__gemm *g) {
     return g->dtype == TP_FLOAT32 || g->dtype == TP_FLOAT64;
 }
 
-size_t tp__gemm_workspace(const tp__gemm *g) {
+size_t tp__gemm_workspace(tp__gemm *g) {
     if (!is_float(g) || g->M < 1 || g->N < 1 || g->K < 1 || g->batch < 1) return 0;
     const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, chunks = tp__gemm_split(g).n;
     const int64_t sums = chunks > 1 ? tp__round_up(g->batch * chunks * g->M * g->N * size, 64) : 0;
     const int64_t packed = g->M == 1 || g->N == 1 ? tp__gemv_packed(g) : tp__gemm_packed(g);
     return (size_t)(sums + packed);
+}
+
+/* K = 0: nothing is read, so addresses do not matter. */
+static void run_empty(tp__gemm *g) {
+    g->K = g->a_row = g->a_col = g->b_row = g->b_col = 0;
+    g->a = g->b = g;
+    const int64_t step = g->c_batch * (g->dtype == TP_FLOAT32 ? 4 : 8), products = g->batch;
+    g->batch = 1;
+    for (int64_t z = 0; z < products; z++, g->c = (char *)g->c + step) {
+        if (g->M == 1 || g->N == 1)
+            tp__gemv_run(g, NULL);
+        else
+            tp__gemm_run_tiles(g, NULL);
+    }
 }
 
 void tp__gemm_run(const tp__gemm *g, void *workspace) {
@@ -117,10 +131,9 @@ void tp__gemm_run(const tp__gemm *g, void *workspace) {
         tp__parallel(g->batch * g->M, whole_row, &plain);
         return;
     }
-    if (g->K < 1) { /* nothing is read, so addresses do not matter */
-        plain.K = plain.a_row = plain.a_col = plain.b_row = plain.b_col = plain.a_batch =
-            plain.b_batch = 0;
-        plain.a = plain.b = &plain;
+    if (g->K < 1) {
+        run_empty(&plain);
+        return;
     }
     if (g->M == 1 || g->N == 1)
         tp__gemv_run(&plain, workspace);

@@ -42,9 +42,10 @@ typedef struct tp__gemm_kernels {
     int width; /* elements of a vector */
     int rows;  /* of the largest micro-kernel, at most TP__MICRO_ROWS */
     /* For the caches of the processors that have this level: rows of A in a tile, at most
-     * TP__TILE_ROWS; bytes of a panel of B in a block of K; bytes from row to row of B of which a
-     * multiple drives rows out of the first-level cache before they are used again. */
-    int tile_rows, b_bytes, conflict;
+     * TP__TILE_ROWS; bytes of them where they are brought together; bytes of a panel of B in a
+     * block of K; bytes from row to row of which a multiple drives rows out of the first-level
+     * cache before they are used again. */
+    int tile_rows, a_bytes, b_bytes, conflict;
     tp__micro_table plain[TP__ROWS_LIE_COUNT], keeping[TP__ROWS_LIE_COUNT];
 
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
@@ -78,7 +79,7 @@ tp__split tp__gemm_split(const tp__gemm *g);
 void tp__gemm_join(const tp__gemm *g, void *sums, int64_t chunks);
 
 /* Workspace: sums of chunks if K is cut, rounded up to 64 bytes, then what these say. */
-int64_t tp__gemm_packed(const tp__gemm *g);
+int64_t tp__gemm_packed(tp__gemm *g);
 int64_t tp__gemv_packed(const tp__gemm *g);
 void tp__gemm_run_tiles(const tp__gemm *g, void *workspace);
 void tp__gemv_run(const tp__gemm *g, void *workspace);

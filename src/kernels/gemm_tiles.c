@@ -2,11 +2,14 @@
  *
  * Rows are cut into panels of one micro-kernel's height, columns into panels of its width; a
  * tile, which one thread computes, is some of each, and goes along its columns and k block by
- * block. A is read where it lies if its rows or its columns are dense and it is not read often,
- * B if its rows are dense: then the first panel of rows packs the block for the others on its
- * way. What cannot be read so is packed before the tiles start, once for all of them. The next
- * block of B is fetched while this one is used. */
+ * block. A is read where it lies if its rows are dense, or its columns and it is not read often;
+ * otherwise, and where its rows would drive each other out of the first-level cache, the tile first
+ * brings its rows together, in a buffer that stays in the second-level cache. B is read in place if
+ * its rows are dense: then the first panel of rows packs the block for the others on its way. What
+ * cannot be read so is packed before the tiles start, once for all of them. The next block of B is
+ * fetched while this one is used. */
 #include "kernels/isa.h"
+#include <sched.h>
 #include <string.h>
 
 enum {
@@ -22,8 +25,12 @@ enum {
     NEAR_C = 1 << 20,        /* ... where all of c is as well */
     TILE_WORK = 1 << 19,     /* multiply-adds that are worth a tile of their own: 5 us */
     PACK_WORK = 1 << 14,     /* elements that are worth a tile of packing */
-    PACK_PANELS = 8,         /* packed side by side, ... */
-    PACK_K = 64,             /* ... so many k at a time */
+    PACK_PANELS = 8,         /* packed side by side, if rows are dense, ... */
+    PACK_K = 64,             /* ... so many k at a time, ... */
+    NEAR_PACK_K = 16,        /* ... or, of columns of A, so many */
+    LEAST_DOWN = 4,          /* panels of rows of a tile that brings them together */
+    HANDS = 64,              /* threads that work on a product at most */
+    WAYS = 12,               /* of a set of the first-level cache, at most */
     SMALL = 1 << 15,         /* multiply-adds of a product that is not worth a plan */
     SMALL_BYTES = 8 * 1024,  /* of its packed B */
     LEAST_TURNED = 64,       /* K with which turning c costs little */
@@ -40,24 +47,35 @@ typedef struct plan {
     int64_t products;
     int64_t a_row, a_col, b_row, b_col, c_row;
     tp__rows_lie lie;
-    bool pack_a, pack_b;
+    bool pack_a, pack_b;            /* lie APART and pack_a: rows are copied, as they are */
     int64_t panel;                  /* columns of a panel */
     int64_t a_padded;               /* rows of a packed panel of A, with zeros */
+    int64_t a_step;                 /* of A as the tiles read it, see tp__micro */
     int64_t down, across;           /* panels of rows and of columns in a product */
     int64_t high, higher;           /* rows of a panel; how many panels have one more */
     int64_t tile_down, tile_across; /* panels in a tile ... */
     int64_t block_across;           /* ... and in a block of its columns */
     int64_t tiles_down, tiles_across;
-    int64_t each;            /* products that a tile computes, if one is small */
-    int64_t group, packed_k; /* products and K that are packed at a time */
-    char *sums, *packed;
+    int64_t each;                  /* products that a tile computes, if one is small */
+    int64_t group, packed_k;       /* products and K that are packed at a time */
+    int64_t most_down, hand_bytes; /* most_down: tile_down for one thread */
+    char *sums, *packed, *hands;
 } plan;
+
+/* What a thread has packed for itself, and keeps from tile to tile; its buffers follow: KEPT_BYTES,
+ * then a tile of c that is to be turned, then rows of A. */
+typedef struct hand {
+    int64_t product, j, k, end;      /* of B: panel j, k in [k, end) */
+    int64_t a_product, a_first, a_k; /* of A: the tile that begins there */
+    _Alignas(LINE) char kept[KEPT_BYTES];
+} hand;
 
 /* What is computed between two packings: products from `first` on, and k from `k` to `end`. */
 typedef struct phase {
     const plan *p;
     int64_t first, products, k, end;
-    int64_t pack_each; /* panels of a tile of packing */
+    int64_t pack_panels, pack_k, pack_pieces; /* of a tile of packing; how many along k */
+    atomic_uint_fast64_t *busy;               /* hands */
 } phase;
 
 /* ---- rows and panels ------------------------------------------------------------------------- */
@@ -87,56 +105,47 @@ static int64_t k_of(const plan *p, int64_t product) {
     return tp__least(p->split.length, p->g.K - product % p->split.n * p->split.length);
 }
 
-/* Packed panels of A and of B: [product of the group][panel][k][a_padded or panel]. */
+/* Packed panels of B: [product of the group][panel][k][panel]. */
 static int64_t packed_bytes(const plan *p) {
-    const int64_t a = p->pack_a ? p->down * p->a_padded : 0,
-                  b = p->pack_b ? p->across * p->panel : 0;
-    return (a + b) * p->packed_k * p->size;
-}
-static char *packed_a(const phase *f, int64_t product, int64_t panel) {
-    const plan *p = f->p;
-    return p->packed + (product - f->first) * packed_bytes(p) +
-           panel * p->a_padded * p->packed_k * p->size;
+    return p->pack_b ? p->across * p->panel * p->packed_k * p->size : 0;
 }
 static char *packed_b(const phase *f, int64_t product, int64_t panel) {
     const plan *p = f->p;
-    const int64_t behind = p->pack_a ? p->down : 0;
-    return packed_a(f, product, behind) + panel * p->panel * p->packed_k * p->size;
+    return p->packed + (product - f->first) * packed_bytes(p) +
+           panel * p->panel * p->packed_k * p->size;
 }
 
 /* A panel's k in [k, end). */
 static void pack_panel(const phase *f, int64_t product, int64_t panel, int64_t k, int64_t end) {
     const plan *p = f->p;
-    const int64_t K = tp__least(end, k_of(p, product)) - k, in_a = p->pack_a ? p->down : 0;
+    const int64_t K = tp__least(end, k_of(p, product)) - k;
     if (K <= 0) return;
-    if (panel < in_a) {
-        const int64_t i = row_of_panel(p, panel), rows = row_of_panel(p, panel + 1) - i;
-        const char *from = a_of(p, product) + i * p->a_row + k * p->a_col;
-        char *to = packed_a(f, product, panel) + (k - f->k) * p->a_padded * p->size;
-        p->kernels->pack(to, p->a_padded, from, p->a_col, p->a_row, K, rows);
-        return;
-    }
-    const int64_t j = (panel - in_a) * p->panel, columns = tp__least(p->panel, p->g.N - j);
+    const int64_t j = panel * p->panel, columns = tp__least(p->panel, p->g.N - j);
     const char *from = b_of(p, product) + j * p->b_col + k * p->b_row;
-    char *to = packed_b(f, product, panel - in_a) + (k - f->k) * p->panel * p->size;
+    char *to = packed_b(f, product, panel) + (k - f->k) * p->panel * p->size;
     p->kernels->pack(to, p->panel, from, p->b_row, p->b_col, K, columns);
 }
 
 /* Some k of all panels of the tile, then the next: what lies side by side is read together. */
 static void pack_tile(void *ctx, int64_t tile) {
     const phase *f = ctx;
-    const int64_t panels = (f->p->pack_a ? f->p->down : 0) + (f->p->pack_b ? f->p->across : 0);
-    const int64_t end = tp__least(f->products * panels, (tile + 1) * f->pack_each);
-    for (int64_t k = f->k; k < f->end; k += PACK_K)
-        for (int64_t i = tile * f->pack_each; i < end; i++)
-            pack_panel(f, f->first + i / panels, i % panels, k, tp__least(f->end, k + PACK_K));
+    const int64_t across = f->p->across, first = tile / f->pack_pieces * f->pack_panels;
+    const int64_t last = tp__least(f->products * across, first + f->pack_panels);
+    const int64_t from = f->k + tile % f->pack_pieces * f->pack_k;
+    const int64_t end = tp__least(f->end, from + f->pack_k);
+    for (int64_t k = from; k < end; k += PACK_K)
+        for (int64_t i = first; i < last; i++)
+            pack_panel(f, f->first + i / across, i % across, k, tp__least(end, k + PACK_K));
 }
 
+/* Tiles are small enough that threads end together, also where there are few panels. */
 static void pack_all(phase *f) {
     const plan *p = f->p;
-    const int64_t panels = f->products * ((p->pack_a ? p->down : 0) + (p->pack_b ? p->across : 0));
-    f->pack_each = tp__most(PACK_PANELS, PACK_WORK / tp__most(1, (f->end - f->k) * p->panel));
-    tp__parallel(tp__parts(panels, f->pack_each), pack_tile, f);
+    const int64_t panels = f->products * p->across, K = tp__most(1, f->end - f->k);
+    f->pack_panels = p->g.b_col == 1 ? PACK_PANELS : tp__most(1, PACK_WORK / (K * p->panel));
+    f->pack_k = tp__round_up(tp__most(1, PACK_WORK / (f->pack_panels * p->panel)), PACK_K);
+    f->pack_pieces = tp__parts(K, f->pack_k);
+    tp__parallel(tp__parts(panels, f->pack_panels) * f->pack_pieces, pack_tile, f);
 }
 
 /* ---- a tile ---------------------------------------------------------------------------------- */
@@ -145,8 +154,9 @@ static void pack_all(phase *f) {
 typedef struct tile {
     const phase *f;
     int64_t product, i, i_end, j, j_end;
-    char *kept;   /* a panel of B, packed on the way; NULL: all of B was packed before */
-    char *turned; /* rows of a block of c's transpose, BLOCK_BYTES each; NULL: c is in place */
+    hand *hand;
+    const char *a; /* row `i` at k = 0 of the phase, in place or brought together */
+    char *turned;  /* rows of a block of c's transpose, BLOCK_BYTES each; NULL: c is in place */
 } tile;
 
 /* Panels [j, j_end) of the tile's columns, for k in [k, k + K). */
@@ -199,7 +209,7 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
                    .b = here.at,
                    .b_step = here.step,
                    .go_on = b->k > 0 || (p->split.n == 1 && g->accumulate)};
-    m.a_step = p->pack_a ? p->a_padded * p->size : p->lie == TP__ROWS_APART ? p->a_row : p->a_col;
+    m.a_step = p->a_step;
     m.c_step = t->turned ? BLOCK_BYTES : p->c_row;
     m.last = (int)((tp__least(p->panel, g->N - j * p->panel) - 1) % p->kernels->width) + 1;
     if (!ends_c(p, b) || t->turned) return m;
@@ -208,28 +218,61 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
     return m;
 }
 
+/* Where the hand has, or will have, panel j of a block packed; `has` says which. What follows what
+ * it has is added, as long as there is room. */
+static char *kept_b(const tile *t, const block *b, int64_t j, int64_t step, bool *has) {
+    hand *h = t->hand;
+    const bool same = h->product == t->product && h->j == j;
+    *has = same && h->k <= b->k && b->k + b->K <= h->end;
+    const bool more = same && h->end == b->k && t->f->p->lie != TP__ROWS_NEAR &&
+                      (b->k + b->K - h->k) * step <= KEPT_BYTES;
+    if (!*has && !more) {
+        h->product = t->product;
+        h->j = j;
+        h->k = b->k;
+    }
+    if (!*has) h->end = b->k + b->K;
+    return h->kept + (b->k - h->k) * step;
+}
+
+/* How the first panel of rows reads panel j of B; true: it packs it for the others on its way. */
+static bool begin_b(const tile *t, const block *b, int64_t j, int vectors, tp__micro *m) {
+    const plan *p = t->f->p;
+    const int64_t columns = tp__least(p->panel, p->g.N - j * p->panel);
+    if (p->pack_b) return false;
+    const bool in_place = p->g.b_col == 1;
+    if (in_place && !is_worth_keeping(t, &(rows_of_b){m->b, m->b_step}, m->last)) {
+        t->hand->product = -1; /* what a keeping kernel writes there is of no use */
+        return m->last < p->kernels->width;
+    }
+    const int64_t step = (in_place ? vectors * p->kernels->width : p->panel) * p->size;
+    bool has;
+    char *kept = kept_b(t, b, j, step, &has);
+    m->keep_step = step;
+    if (in_place && !has) {
+        m->keep = kept;
+        return true;
+    }
+    if (!has) p->kernels->pack(kept, p->panel, m->b, p->b_row, p->b_col, b->K, columns);
+    m->b = kept;
+    m->b_step = step;
+    return false;
+}
+
 /* Panel j of columns against all rows of the tile; then those of `next` come. A last vector that
  * is not full must be read by a keeping kernel if it has not been packed. */
 static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b *next) {
     const plan *p = t->f->p;
     const int vectors = p->g.N - j * p->panel > p->kernels->width ? 2 : 1;
     tp__micro m = begin_panel(t, b, j);
-    const bool in_place = !p->pack_b && p->g.b_col == 1;
-    const bool keep = in_place && is_worth_keeping(t, &(rows_of_b){m.b, m.b_step}, m.last);
-    bool keeping = keep || (in_place && m.last < p->kernels->width);
-    m.keep = t->kept;
-    m.keep_step = keep ? vectors * p->kernels->width * p->size : 0;
-    if (!p->pack_b && !in_place) {
-        const int64_t columns = tp__least(p->panel, p->g.N - j * p->panel);
-        p->kernels->pack(t->kept, p->panel, m.b, p->b_row, p->b_col, b->K, columns);
-        m.b = t->kept;
-        m.b_step = p->panel * p->size;
-    }
+    m.keep = t->hand->kept;
+    bool keeping = begin_b(t, b, j, vectors, &m);
+    const int64_t a_k = p->lie == TP__ROWS_APART ? p->size : m.a_step;
+    const char *a = t->a + (b->k - t->f->k) * a_k;
     int64_t row = row_of_panel(p, t->i), first = row;
     for (int64_t i = t->i; i < t->i_end; i++) {
         const int64_t rows = row_of_panel(p, i + 1) - row;
-        m.a = p->pack_a ? packed_a(t->f, t->product, i) + (b->k - t->f->k) * m.a_step
-                        : a_of(p, t->product) + row * p->a_row + b->k * p->a_col;
+        m.a = a;
         m.c = t->turned ? t->turned + (row - first) * BLOCK_BYTES + (j - b->j) * p->panel * p->size
                         : c_of(p, t->product, row, j * p->panel);
         for (int64_t r = 0; i + 1 < t->i_end && r < rows; r++) /* c of the next call */
@@ -238,12 +281,15 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
         m.soon = soon.at;
         m.soon_step = soon.step;
         (keeping ? p->kernels->keeping : p->kernels->plain)[p->lie][rows - 1][vectors - 1](&m);
-        if (keep && keeping) {
+        if (keeping && m.keep_step) {
             m.b = m.keep;
             m.b_step = m.keep_step;
             keeping = false;
         }
         row += rows;
+        a += p->lie == TP__ROWS_PACKED  ? p->a_padded * (t->f->end - t->f->k) * p->size
+             : p->lie == TP__ROWS_APART ? rows * m.a_step
+                                        : rows * p->a_row;
     }
 }
 
@@ -311,11 +357,87 @@ static void run_blocks(const tile *t) {
     }
 }
 
-static void run_with_buffers(tile *t) {
-    _Alignas(LINE) char kept[KEPT_BYTES], turned[TP__TILE_ROWS * BLOCK_BYTES];
-    t->kept = t->f->p->pack_b ? NULL : kept;
-    t->turned = t->f->p->turned ? turned : NULL;
-    run_blocks(t);
+/* ---- hands ----------------------------------------------------------------------------------- */
+
+static int64_t turned_bytes(const plan *p) {
+    return p->turned ? TP__TILE_ROWS * BLOCK_BYTES : 0;
+}
+static int64_t brought_bytes(const plan *p) {
+    if (!p->pack_a) return 0;
+    return p->lie == TP__ROWS_APART
+               ? p->most_down * p->kernels->rows * p->a_step
+               : p->most_down * p->a_padded * tp__most(1, p->packed_k) * p->size;
+}
+
+/* The rows of a tile, together, in the order in which they are read. What comes from columns comes
+ * a few k at a time, as long rows of which all panels take a part. */
+static void pack_a(const tile *t, char *to, const char *from, int64_t K) {
+    const plan *p = t->f->p;
+    const int64_t all = t->f->end - t->f->k, each = p->g.a_row == 1 ? NEAR_PACK_K : PACK_K;
+    for (int64_t k = 0; k < K; k += each) {
+        const int64_t now = tp__least(each, K - k);
+        int64_t row = row_of_panel(p, t->i);
+        for (int64_t i = t->i; i < t->i_end; i++) {
+            const int64_t next = row_of_panel(p, i + 1);
+            p->kernels->pack(to + ((i - t->i) * all + k) * p->a_step, p->a_padded,
+                             from + row * p->a_row + k * p->a_col, p->a_col, p->a_row, now,
+                             next - row);
+            row = next;
+        }
+    }
+}
+static void bring_a(const tile *t, char *to) {
+    const plan *p = t->f->p;
+    const int64_t K = tp__least(t->f->end, k_of(p, t->product)) - t->f->k;
+    const char *from = a_of(p, t->product) + t->f->k * p->a_col;
+    if (p->lie == TP__ROWS_PACKED) {
+        pack_a(t, to, from, K);
+        return;
+    }
+    for (int64_t row = row_of_panel(p, t->i); row < row_of_panel(p, t->i_end);
+         row++, to += p->a_step)
+        memcpy(to, from + row * p->a_row, (size_t)(K * p->size));
+}
+
+static void find_a(tile *t) {
+    const plan *p = t->f->p;
+    if (!p->pack_a) {
+        t->a = a_of(p, t->product) + row_of_panel(p, t->i) * p->a_row + t->f->k * p->a_col;
+        return;
+    }
+    hand *h = t->hand;
+    char *to = (char *)(h + 1) + turned_bytes(p);
+    t->a = to;
+    if (h->a_product == t->product && h->a_first == t->i && h->a_k == t->f->k) return;
+    if (t->f->k < k_of(p, t->product)) bring_a(t, to);
+    h->a_product = t->product;
+    h->a_first = t->i;
+    h->a_k = t->f->k;
+}
+
+/* The first hand that is free: a thread mostly gets the one that it has just used. More threads
+ * than hands there are only if their number was changed meanwhile; they wait. */
+static int take_hand(const phase *f) {
+    uint_fast64_t busy = atomic_load_explicit(f->busy, memory_order_relaxed);
+    for (;;) {
+        int free = 0;
+        while (free < f->p->g.hands && busy >> free & 1) free++;
+        if (free == f->p->g.hands) {
+            sched_yield();
+            busy = atomic_load_explicit(f->busy, memory_order_relaxed);
+        } else if (atomic_compare_exchange_weak_explicit(f->busy, &busy, busy | UINT64_C(1) << free,
+                                                         memory_order_acquire,
+                                                         memory_order_relaxed)) {
+            return free;
+        }
+    }
+}
+static void give_hand(const phase *f, int number) {
+    atomic_fetch_and_explicit(f->busy, ~(UINT64_C(1) << number), memory_order_release);
+}
+
+static hand *hand_of(const plan *p, int number) {
+    return (hand *)(p->hands + number * p->hand_bytes);
 }
 
 static void run_tile(void *ctx, int64_t number) {
@@ -329,20 +451,31 @@ static void run_tile(void *ctx, int64_t number) {
     t.j_end = tp__least(p->across, t.j + p->tile_across);
     const int64_t first = f->first + number / in_one * p->each;
     const int64_t end = tp__least(f->first + f->products, first + p->each);
+    const int taken = take_hand(f);
+    t.hand = hand_of(p, taken);
+    t.turned = p->turned ? (char *)(t.hand + 1) : NULL;
     for (t.product = first; t.product < end; t.product++) {
-        if (p->pack_b && !p->turned)
-            run_blocks(&t);
-        else
-            run_with_buffers(&t);
+        find_a(&t);
+        run_blocks(&t);
     }
+    give_hand(f, taken);
+}
+
+static int64_t tiles_of(const plan *p, int64_t products) {
+    return tp__parts(products, p->each) * p->tiles_down * p->tiles_across;
 }
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
+/* Rows that lie a multiple of `conflict` apart are too many for the ways of a set; copied, they are
+ * a line further apart. */
 static void choose_reading(plan *p) {
     const tp__gemm *g = &p->g;
     const bool apart = g->a_col == 1 || g->K < 2, near = g->a_row == 1;
-    p->pack_a = !apart && !(near && g->N * p->size <= NARROW);
+    const bool often = g->N * p->size > NARROW;
+    p->pack_a = apart ? often && p->kernels->rows > WAYS && g->M >= p->kernels->rows &&
+                            p->a_row % p->kernels->conflict == 0
+                      : often || !near;
     p->pack_b = g->M > (g->b_col == 1 ? OFTEN : 1) * p->kernels->tile_rows;
     p->lie = apart ? TP__ROWS_APART : p->pack_a ? TP__ROWS_PACKED : TP__ROWS_NEAR;
 }
@@ -353,15 +486,21 @@ static void choose_tiles(plan *p) {
     const int64_t work = g->M * g->N * tp__most(p->split.length, 1), total = work * p->products;
     const int64_t threads = tp_get_num_threads(),
                   wanted = threads == 1 ? 1 : tp__least(4 * threads, total / TILE_WORK);
+    const int64_t panel_a = p->kernels->rows * tp__most(1, p->packed_k) * p->size;
     p->block_across = tp__least(p->across, BLOCK_BYTES / (p->panel * p->size));
     p->tile_down = tp__least(p->down, p->kernels->tile_rows / p->kernels->rows);
+    if (p->pack_a)
+        p->tile_down = tp__least(p->tile_down, tp__most(LEAST_DOWN, p->kernels->a_bytes / panel_a));
+    p->most_down = p->tile_down;
     p->tile_across = p->across;
     for (;;) {
         p->tiles_down = tp__parts(p->down, p->tile_down);
         p->tiles_across = tp__parts(p->across, p->tile_across);
         if (p->products * p->tiles_down * p->tiles_across >= wanted) break;
         const bool wide = p->tile_across > 1, high = p->tile_down > 2;
-        if (wide && (p->tile_across >= p->block_across || !high))
+        const bool own =
+            p->pack_a && p->tile_down > LEAST_DOWN && p->products * p->tiles_down < threads;
+        if (wide && !own && (p->tile_across >= p->block_across || !high))
             p->tile_across = tp__parts(p->tile_across, 2);
         else if (high)
             p->tile_down = tp__parts(p->tile_down, 2);
@@ -373,19 +512,25 @@ static void choose_tiles(plan *p) {
     p->each = work < TILE_WORK / 2 ? tp__least(p->products, TILE_WORK / tp__most(work, 1)) : 1;
 }
 
+/* K of a phase: what is packed for all tiles stays near, or within bounds, and the rows of a tile
+ * that are brought together stay in the second-level cache. */
 static void choose_packing(plan *p) {
     const bool near = !p->turned && p->g.M * p->g.N * p->size <= NEAR_C;
-    const int64_t most = near ? NEAR_PACKED : PACKED;
+    const int64_t most = near ? NEAR_PACKED : PACKED, K = tp__most(1, p->split.length);
     p->packed_k = 1;
     const int64_t one = tp__most(1, packed_bytes(p));
-    p->packed_k = p->split.length;
-    if (!p->pack_a && !p->pack_b) {
-        p->group = p->products;
-        return;
+    p->packed_k = K;
+    p->group = p->products;
+    if (p->pack_b && one * K > most) p->packed_k = tp__least(K, tp__most(LEAST_K, most / one));
+    if (p->pack_a) {
+        const int64_t k = p->kernels->a_bytes / (LEAST_DOWN * p->kernels->rows * p->size);
+        p->packed_k = tp__least(p->packed_k, tp__parts(K, tp__parts(K, k)));
     }
-    if (one * p->packed_k > most)
-        p->packed_k = tp__least(p->packed_k, tp__most(LEAST_K, most / one));
-    p->group = tp__least(p->products, tp__most(1, PACKED / (one * tp__most(p->packed_k, 1))));
+    if (p->pack_b) p->group = tp__least(p->products, tp__most(1, PACKED / (one * p->packed_k)));
+    p->a_step = p->lie == TP__ROWS_PACKED ? p->a_padded * p->size
+                : p->lie == TP__ROWS_NEAR ? p->a_col
+                : p->pack_a               ? tp__round_up(p->packed_k * p->size, LINE) + LINE
+                                          : p->a_row;
 }
 
 /* c^T = b^T a^T, the same chains: worth it where that saves more packing than turning c costs, or
@@ -428,18 +573,26 @@ static plan make_plan(const tp__gemm *whole) {
     p.higher = g->M % p.down;
     choose_reading(&p);
     choose_packing(&p);
+    choose_tiles(&p);
+    p.hand_bytes = tp__round_up((int64_t)sizeof(hand) + turned_bytes(&p) + brought_bytes(&p), LINE);
     return p;
 }
 
 /* ---- small products -------------------------------------------------------------------------- */
 
-/* All panels in place, or B packed on the stack; false if this product wants more than that. */
-static bool run_small(const tp__gemm *g) {
-    const bool apart = g->a_col == 1 || g->K < 2, pack = g->b_col != 1;
+/* All panels in place, or B packed on the stack. */
+static bool is_small(const tp__gemm *g) {
+    const bool apart = g->a_col == 1 || g->K < 2;
     if (g->batch > 1 || g->M * g->N * g->K > SMALL || !(apart || g->a_row == 1)) return false;
+    const int64_t row = TP__MICRO_VECTORS * tp__kernels_now()->gemm[g->dtype]->width *
+                        (g->dtype == TP_FLOAT32 ? 4 : 8);
+    return g->b_col == 1 || row * g->K <= SMALL_BYTES;
+}
+
+static void run_small(const tp__gemm *g) {
+    const bool apart = g->a_col == 1 || g->K < 2, pack = g->b_col != 1;
     const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
     const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, width = kernels->width, panel = 2 * width;
-    if (pack && panel * g->K * size > SMALL_BYTES) return false;
     _Alignas(LINE) char packed[SMALL_BYTES];
     const tp__rows_lie lie = apart ? TP__ROWS_APART : TP__ROWS_PACKED;
     tp__micro m = {
@@ -465,33 +618,39 @@ static bool run_small(const tp__gemm *g) {
             (*table)[tp__least(kernels->rows, g->M - i) - 1][vectors - 1](&m);
         }
     }
-    return true;
 }
 
 /* ---- */
 
-int64_t tp__gemm_packed(const tp__gemm *g) {
+int64_t tp__gemm_packed(tp__gemm *g) {
+    if (is_small(g)) return 0;
     const plan p = make_plan(g);
-    return p.group * packed_bytes(&p);
+    g->hands = (int)tp__least(tp__least(tp_get_num_threads(), HANDS), tiles_of(&p, p.group));
+    return p.group * packed_bytes(&p) + g->hands * p.hand_bytes;
 }
 
 void tp__gemm_run_tiles(const tp__gemm *g, void *workspace) {
-    if (run_small(g)) return;
+    if (is_small(g)) {
+        run_small(g);
+        return;
+    }
     plan p = make_plan(g);
-    choose_tiles(&p);
+    atomic_uint_fast64_t busy = 0;
     p.sums = workspace;
     p.packed = p.sums;
     if (p.split.n > 1) p.packed += tp__round_up(p.products * g->M * g->N * p.size, LINE);
+    p.hands = p.packed + p.group * packed_bytes(&p);
+    for (int h = 0; h < g->hands; h++) hand_of(&p, h)->product = hand_of(&p, h)->a_product = -1;
     for (int64_t first = 0; first < p.products; first += p.group)
-        for (int64_t k = 0; k < p.split.length || k == 0; k += tp__most(p.packed_k, 1)) {
+        for (int64_t k = 0; k < p.split.length || k == 0; k += p.packed_k) {
             phase f = {.p = &p,
                        .first = first,
                        .products = tp__least(p.group, p.products - first),
-                       .k = k};
+                       .k = k,
+                       .busy = &busy};
             f.end = tp__least(p.split.length, k + p.packed_k);
-            if (p.pack_a || p.pack_b) pack_all(&f);
-            tp__parallel(tp__parts(f.products, p.each) * p.tiles_down * p.tiles_across, run_tile,
-                         &f);
+            if (p.pack_b) pack_all(&f);
+            tp__parallel(tiles_of(&p, f.products), run_tile, &f);
         }
     if (p.split.n > 1) tp__gemm_join(g, p.sums, p.split.n);
 }

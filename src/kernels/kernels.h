@@ -96,8 +96,9 @@ typedef struct tp__gemm {
     tp__act act;
     bool accumulate;
     bool chains; /* M = 1 or N = 1: add in k order, as every other product does */
+    int hands; /* set by tp__gemm_workspace: buffers for so many threads */
 } tp__gemm;
-size_t tp__gemm_workspace(const tp__gemm *g);
+size_t tp__gemm_workspace(tp__gemm *g);
 void tp__gemm_run(const tp__gemm *g, void *workspace); /* workspace: 64-byte aligned */
 
 /* ---- rows: rowwise.c, rowwise.inc; f32 and f64 ----------------------------------------------- */
