@@ -342,10 +342,11 @@ def run(program, build):
 
 
 def rewrite(programs):
-    """Replace the text blocks of the pages by what their C blocks printed."""
-    pages = {p.page for p in programs}
+    """Replace the text blocks of the pages by what their C blocks printed. Did lines move by it?"""
+    pages, moved = {p.page for p in programs}, False
     for page in pages:
         lines = (ROOT / page).read_text().split("\n")
+        before = len(lines)
         blocks = [(b, p.printed.get(i)) for p in programs if p.page == page for i, b in enumerate(p.blocks)]
         for block, got in sorted(blocks, key=lambda pair: -pair[0].line):
             if block.text is None or got is None or "…" in block.text or "⋮" in block.text:
@@ -354,6 +355,8 @@ def rewrite(programs):
             lines[slice(*block.text_at)] = [
                 (indent + l).rstrip() for line in got.rstrip("\n").split("\n") for l in folded(line).split("\n")]
         (ROOT / page).write_text("\n".join(lines))
+        moved = moved or len(lines) != before
+    return moved
 
 
 def compile_and_run(program, build, folder):
@@ -406,19 +409,20 @@ def main(arguments):
         sys.exit(__doc__)
     build = pathlib.Path(arguments[0]).resolve()
     every = ["README.md"] + sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))
-    try:
-        programs = read_pages(arguments[1:] or every)
-    except DocError as error:
-        sys.exit(f"1..1\nnot ok 1 {error}")
-    if show:
-        print("\n".join(p.shown() for p in programs))
-        return 0
-    print(f"1..{len(programs)}")
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        verdicts = [pool.submit(run, p, build) for p in programs]
-        passed = [report(n, p, v) for n, (p, v) in enumerate(zip(programs, verdicts), 1)]
-    if REWRITE:
-        rewrite(programs)
+    again = True
+    while again:  # errors name lines of the page, which a rewritten text may have moved
+        try:
+            programs = read_pages(arguments[1:] or every)
+        except DocError as error:
+            sys.exit(f"1..1\nnot ok 1 {error}")
+        if show:
+            print("\n".join(p.shown() for p in programs))
+            return 0
+        print(f"1..{len(programs)}")
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            verdicts = [pool.submit(run, p, build) for p in programs]
+            passed = [report(n, p, v) for n, (p, v) in enumerate(zip(programs, verdicts), 1)]
+        again = REWRITE and all(passed) and rewrite(programs)
     return 0 if all(passed) else 1
 
 

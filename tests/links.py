@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Every link and picture of the Markdown pages leads somewhere.
+"""Every link and picture of the Markdown pages leads somewhere, and text stays text.
 
     tests/links.py [PAGE...]     speaks TAP; without pages: *.md, and docs/**/*.md
 
 A link into the tree must name a file or folder that is there, and one with #part a heading of that page,
 written as GitHub writes it. A picture must have a text for those who cannot see it. Addresses of the web
-are not asked. Code is no link.
+are not asked. Code is no link. Where lines are folded, none within a paragraph may begin as an item of a
+list or a heading does: "1. " for a sentence that ends in 1, "- " for a minus.
 """
 
 import pathlib
@@ -58,8 +59,22 @@ def fault(page, target):
     return None
 
 
+def folds(text):
+    """Lines that a fold turned into something else: their number, and how they begin."""
+    above, paragraph = "", False
+    for number, line in enumerate(text.split("\n"), 1):
+        if not above.strip():
+            paragraph = bool(line.strip()) and not re.match(r" *([-*+>|#]|\d+[.)] )", line)
+        item = re.match(r"(?:1[.)]|[-*+]|#{1,6}|>) ", line)
+        if item and paragraph and not above.rstrip().endswith(":"):
+            yield number, item.group().strip()
+        above = line
+
+
 def faults(page):
     text = without_code(page.read_text())
+    for number, begin in folds(text):
+        yield f"line {number}: {begin}: a line within a paragraph that begins as a list or a heading does"
     links = [(m.start(), m.group(3), bool(m.group(1)) and not m.group(2)) for m in LINK.finditer(text)]
     links += [(m.start(), m.group(1), False) for m in HTML.finditer(text)]
     for start, target, silent in sorted(links):

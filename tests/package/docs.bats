@@ -35,6 +35,14 @@ END
     docs
     [ "$status" = 0 ]
 }
+@test "one rewrite is enough where a fold moves the lines below it" {
+    long='printf("%0100d and on (page.md:3)\n", 1);' place='printf("line %d\n", __LINE__);'
+    page <<<$'<!-- c: a -->\n```c\n'"$long"$'\n```\n```text\n```\n\n<!-- c: a -->\n```c\n'"$place"$'\n```\n```text\n```'
+    TAPER_GOLDEN=rewrite docs
+    grep -q '^line 12$' "$BATS_TEST_TMPDIR/page.md"
+    docs
+    [ "$status" = 0 ]
+}
 @test "three dots are three dots" { whole_program $'one\n...\nthree'; complains "printed"; }
 
 @test "pieces share declarations and variables, and each has its own output" {

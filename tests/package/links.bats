@@ -49,3 +49,9 @@ END
     page <<<$'# One\n[two](#two)'
     complains "2: #two: page.md has no such heading"
 }
+@test "a fold that makes a list of a sentence is found" {
+    page <<<$'Lists:\n1. one\n2. two\n\nAnd\n2 - 1\n* 1\n'
+    complains "7: *: a line within a paragraph that begins as a list or a heading does"
+    page <<<$'They add up to\n1. So they are.'
+    complains "2: 1.: a line within a paragraph that begins as a list or a heading does"
+}
