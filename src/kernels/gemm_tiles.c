@@ -6,7 +6,8 @@
  * otherwise, and where its rows would drive each other out of the first-level cache, the tile first
  * brings its rows together, in a buffer that stays in the second-level cache. B is read in place if
  * its rows are dense: then the first panel of rows packs the block for the others on its way. What
- * cannot be read so is packed before the tiles start, once for all of them. The next block of B is
+ * cannot be read so each thread packs for itself, for all tiles of the same columns, or, if that is
+ * too much for its second-level cache, all do together before the tiles start. The next block of B is
  * fetched while this one is used. */
 #include "kernels/isa.h"
 #include <sched.h>
@@ -28,6 +29,8 @@ enum {
     PACK_PANELS = 8,         /* packed side by side, if rows are dense, ... */
     PACK_K = 64,             /* ... so many k at a time, ... */
     NEAR_PACK_K = 16,        /* ... or, of columns of A, so many */
+    OWN_BYTES = 512 << 10,   /* of B that a thread packs for itself, ... */
+    OWN_PANELS = 4,          /* ... at least so many panels, or all */
     LEAST_DOWN = 4,          /* panels of rows of a tile that brings them together */
     HANDS = 64,              /* threads that work on a product at most */
     WAYS = 12,               /* of a set of the first-level cache, at most */
@@ -48,25 +51,27 @@ typedef struct plan {
     int64_t a_row, a_col, b_row, b_col, c_row;
     tp__rows_lie lie;
     bool pack_a, pack_b;            /* lie APART and pack_a: rows are copied, as they are */
+    bool own_b;                     /* B is packed by each thread, for the columns of its tile */
     int64_t panel;                  /* columns of a panel */
     int64_t a_padded;               /* rows of a packed panel of A, with zeros */
     int64_t a_step;                 /* of A as the tiles read it, see tp__micro */
     int64_t down, across;           /* panels of rows and of columns in a product */
     int64_t high, higher;           /* rows of a panel; how many panels have one more */
-    int64_t tile_down, tile_across; /* panels in a tile ... */
+    int64_t tile_down, tile_across; /* panels in a tile, at most ... */
     int64_t block_across;           /* ... and in a block of its columns */
     int64_t tiles_down, tiles_across;
-    int64_t each;                  /* products that a tile computes, if one is small */
-    int64_t group, packed_k;       /* products and K that are packed at a time */
-    int64_t most_down, hand_bytes; /* most_down: tile_down for one thread */
+    int64_t each;                               /* products that a tile computes, if one is small */
+    int64_t group, packed_k;                    /* products and K that are packed at a time */
+    int64_t most_down, most_across, hand_bytes; /* most: of a tile, for one thread */
     char *sums, *packed, *hands;
 } plan;
 
 /* What a thread has packed for itself, and keeps from tile to tile; its buffers follow: KEPT_BYTES,
- * then a tile of c that is to be turned, then rows of A. */
+ * then a tile of c that is to be turned, then rows of A, then columns of B. */
 typedef struct hand {
     int64_t product, j, k, end;      /* of B: panel j, k in [k, end) */
     int64_t a_product, a_first, a_k; /* of A: the tile that begins there */
+    int64_t b_product, b_first;      /* of B, the same */
     _Alignas(LINE) char kept[KEPT_BYTES];
 } hand;
 
@@ -156,7 +161,8 @@ typedef struct tile {
     int64_t product, i, i_end, j, j_end;
     hand *hand;
     const char *a; /* row `i` at k = 0 of the phase, in place or brought together */
-    char *turned;  /* rows of a block of c's transpose, BLOCK_BYTES each; NULL: c is in place */
+    const char *own_b;
+    char *turned; /* rows of a block of c's transpose, BLOCK_BYTES each; NULL: c is in place */
 } tile;
 
 /* Panels [j, j_end) of the tile's columns, for k in [k, k + K). */
@@ -173,6 +179,8 @@ typedef struct rows_of_b {
 static rows_of_b find_b(const tile *t, int64_t k, int64_t j) {
     const plan *p = t->f->p;
     const int64_t step = p->panel * p->size;
+    if (p->own_b)
+        return (rows_of_b){t->own_b + (j - t->j) * p->packed_k * step + (k - t->f->k) * step, step};
     if (p->pack_b) return (rows_of_b){packed_b(t->f, t->product, j) + (k - t->f->k) * step, step};
     return (rows_of_b){b_of(p, t->product) + k * p->b_row + j * p->panel * p->b_col, p->b_row};
 }
@@ -239,7 +247,7 @@ static char *kept_b(const tile *t, const block *b, int64_t j, int64_t step, bool
 static bool begin_b(const tile *t, const block *b, int64_t j, int vectors, tp__micro *m) {
     const plan *p = t->f->p;
     const int64_t columns = tp__least(p->panel, p->g.N - j * p->panel);
-    if (p->pack_b) return false;
+    if (p->pack_b || p->own_b) return false;
     const bool in_place = p->g.b_col == 1;
     if (in_place && !is_worth_keeping(t, &(rows_of_b){m->b, m->b_step}, m->last)) {
         t->hand->product = -1; /* what a keeping kernel writes there is of no use */
@@ -369,6 +377,10 @@ static int64_t brought_bytes(const plan *p) {
                : p->most_down * p->a_padded * tp__most(1, p->packed_k) * p->size;
 }
 
+static int64_t own_bytes(const plan *p) {
+    return p->own_b ? p->most_across * p->panel * p->packed_k * p->size : 0;
+}
+
 /* The rows of a tile, together, in the order in which they are read. What comes from columns comes
  * a few k at a time, as long rows of which all panels take a part. */
 static void pack_a(const tile *t, char *to, const char *from, int64_t K) {
@@ -415,6 +427,22 @@ static void find_a(tile *t) {
     h->a_k = t->f->k;
 }
 
+static void find_own_b(tile *t) {
+    const plan *p = t->f->p;
+    if (!p->own_b) return;
+    hand *h = t->hand;
+    char *to = (char *)(h + 1) + turned_bytes(p) + brought_bytes(p);
+    t->own_b = to;
+    if (h->b_product == t->product && h->b_first == t->j) return;
+    for (int64_t j = t->j; j < t->j_end; j++, to += p->panel * p->packed_k * p->size) {
+        const int64_t columns = tp__least(p->panel, p->g.N - j * p->panel);
+        p->kernels->pack(to, p->panel, b_of(p, t->product) + j * p->panel * p->b_col, p->b_row,
+                         p->b_col, k_of(p, t->product), columns);
+    }
+    h->b_product = t->product;
+    h->b_first = t->j;
+}
+
 /* The first hand that is free: a thread mostly gets the one that it has just used. More threads
  * than hands there are only if their number was changed meanwhile; they wait. */
 static int take_hand(const phase *f) {
@@ -444,11 +472,13 @@ static void run_tile(void *ctx, int64_t number) {
     const phase *f = ctx;
     const plan *p = f->p;
     const int64_t in_one = p->tiles_down * p->tiles_across, at = number % in_one;
+    const int64_t down = p->own_b ? at % p->tiles_down : at / p->tiles_across;
+    const int64_t across = p->own_b ? at / p->tiles_down : at % p->tiles_across;
     tile t = {.f = f,
-              .i = at / p->tiles_across * p->tile_down,
-              .j = at % p->tiles_across * p->tile_across};
-    t.i_end = tp__least(p->down, t.i + p->tile_down);
-    t.j_end = tp__least(p->across, t.j + p->tile_across);
+              .i = down * p->down / p->tiles_down,
+              .i_end = (down + 1) * p->down / p->tiles_down,
+              .j = across * p->across / p->tiles_across,
+              .j_end = (across + 1) * p->across / p->tiles_across};
     const int64_t first = f->first + number / in_one * p->each;
     const int64_t end = tp__least(f->first + f->products, first + p->each);
     const int taken = take_hand(f);
@@ -456,6 +486,7 @@ static void run_tile(void *ctx, int64_t number) {
     t.turned = p->turned ? (char *)(t.hand + 1) : NULL;
     for (t.product = first; t.product < end; t.product++) {
         find_a(&t);
+        find_own_b(&t);
         run_blocks(&t);
     }
     give_hand(f, taken);
@@ -476,7 +507,9 @@ static void choose_reading(plan *p) {
     p->pack_a = apart ? often && p->kernels->rows > WAYS && g->M >= p->kernels->rows &&
                             p->a_row % p->kernels->conflict == 0
                       : often || !near;
-    p->pack_b = g->M > (g->b_col == 1 ? OFTEN : 1) * p->kernels->tile_rows;
+    p->own_b = g->b_col != 1 && !p->pack_a && p->split.n == 1 &&
+               tp__least(p->across, OWN_PANELS) * p->panel * g->K * p->size <= OWN_BYTES;
+    p->pack_b = !p->own_b && g->M > (g->b_col == 1 ? OFTEN : 1) * p->kernels->tile_rows;
     p->lie = apart ? TP__ROWS_APART : p->pack_a ? TP__ROWS_PACKED : TP__ROWS_NEAR;
 }
 
@@ -491,8 +524,12 @@ static void choose_tiles(plan *p) {
     p->tile_down = tp__least(p->down, p->kernels->tile_rows / p->kernels->rows);
     if (p->pack_a)
         p->tile_down = tp__least(p->tile_down, tp__most(LEAST_DOWN, p->kernels->a_bytes / panel_a));
-    p->most_down = p->tile_down;
     p->tile_across = p->across;
+    if (p->own_b)
+        p->tile_across =
+            tp__least(p->across, OWN_BYTES / (p->panel * tp__most(1, p->packed_k) * p->size));
+    p->most_down = p->tile_down;
+    p->most_across = p->tile_across;
     for (;;) {
         p->tiles_down = tp__parts(p->down, p->tile_down);
         p->tiles_across = tp__parts(p->across, p->tile_across);
@@ -500,15 +537,19 @@ static void choose_tiles(plan *p) {
         const bool wide = p->tile_across > 1, high = p->tile_down > 2;
         const bool own =
             p->pack_a && p->tile_down > LEAST_DOWN && p->products * p->tiles_down < threads;
-        if (wide && !own && (p->tile_across >= p->block_across || !high))
+        const bool apart = p->own_b && p->products * p->tiles_across < threads;
+        if (wide && apart)
+            p->tile_across = tp__parts(p->tile_across, 2);
+        else if (wide && !own && (!p->own_b || !high) &&
+                 (p->tile_across >= p->block_across || !high))
             p->tile_across = tp__parts(p->tile_across, 2);
         else if (high)
             p->tile_down = tp__parts(p->tile_down, 2);
         else
             break;
     }
-    p->tile_down = tp__parts(p->down, p->tiles_down);
-    p->tile_across = tp__parts(p->across, p->tiles_across);
+    if (p->products * p->tiles_across % threads) /* as many for each thread */
+        p->tiles_down = tp__least(p->down, tp__round_up(p->tiles_down, threads));
     p->each = work < TILE_WORK / 2 ? tp__least(p->products, TILE_WORK / tp__most(work, 1)) : 1;
 }
 
@@ -574,7 +615,8 @@ static plan make_plan(const tp__gemm *whole) {
     choose_reading(&p);
     choose_packing(&p);
     choose_tiles(&p);
-    p.hand_bytes = tp__round_up((int64_t)sizeof(hand) + turned_bytes(&p) + brought_bytes(&p), LINE);
+    p.hand_bytes = tp__round_up(
+        (int64_t)sizeof(hand) + turned_bytes(&p) + brought_bytes(&p) + own_bytes(&p), LINE);
     return p;
 }
 
@@ -622,6 +664,10 @@ static void run_small(const tp__gemm *g) {
 
 /* ---- */
 
+static void new_hand(hand *h) {
+    h->product = h->a_product = h->b_product = -1;
+}
+
 int64_t tp__gemm_packed(tp__gemm *g) {
     if (is_small(g)) return 0;
     const plan p = make_plan(g);
@@ -640,7 +686,7 @@ void tp__gemm_run_tiles(const tp__gemm *g, void *workspace) {
     p.packed = p.sums;
     if (p.split.n > 1) p.packed += tp__round_up(p.products * g->M * g->N * p.size, LINE);
     p.hands = p.packed + p.group * packed_bytes(&p);
-    for (int h = 0; h < g->hands; h++) hand_of(&p, h)->product = hand_of(&p, h)->a_product = -1;
+    for (int h = 0; h < g->hands; h++) new_hand(hand_of(&p, h));
     for (int64_t first = 0; first < p.products; first += p.group)
         for (int64_t k = 0; k < p.split.length || k == 0; k += p.packed_k) {
             phase f = {.p = &p,
