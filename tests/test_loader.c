@@ -263,6 +263,40 @@ static void large_rows_are_gathered_in_tiles(void **state) {
     tp_rng_free(rng);
 }
 
+/* Of two batches of rows in memory, in a shuffled order whose last batch is smaller: what they
+ * hold, and whether the second has the storage of the first. */
+static bool shares_storage(int threads) {
+    enum { N = 10, ROW = 300 };
+    tpt_ok(tp_set_num_threads(threads));
+    tp_rng *rng = tp_rng_new(6);
+    tp_tensor *x = tp_to(tp_randint(0, 256, TP_SHAPE(N, ROW), rng), TP_UINT8);
+    tp_tensor *want = tp_div(tp_to(x, TP_FLOAT32), tp_num(255));
+    tp_dataset ds;
+    tpt_ok(tp_zip_dataset(x, tp_arange(0, N, 1, TP_INT64), &ds));
+    tp_loader *dl = tp_loader_new(
+        &ds, &(tp_loader_opts){
+                 .size = sizeof(tp_loader_opts), .batch_size = 4, .shuffle = true, .rng = rng});
+    const void *at[2] = {NULL, NULL};
+    tp_batch b;
+    for (int i = 0; tp_loader_next(dl, &b); i++) {
+        tp_tensor *index = tp_from_ints(TP_SHAPE(b.n), b.index, b.n);
+        assert_true(tp_equal(b.x, tp_index_select(want, 0, index)));
+        if (i < 2) at[i] = tp_data_f32(b.x);
+    }
+    tp_loader_free(dl);
+    tp_dataset_free(&ds);
+    tp_rng_free(rng);
+    tpt_ok(tp_set_num_threads(0));
+    return at[0] == at[1];
+}
+
+/* What another core has read is slow to write again. */
+static void threads_let_batches_rest(void **state) {
+    (void)state;
+    assert_true(shares_storage(1));
+    assert_false(shares_storage(2));
+}
+
 static void zip_keeps_dtypes_and_views(void **state) {
     (void)state;
     tp_tensor *base = tp_to(tp_arange(0, 24, 1, TP_INT64), TP_FLOAT64);
@@ -708,6 +742,7 @@ int main(void) {
         TPT(a_generator_of_its_own),
         TPT(pixels_are_divided),
         TPT(large_rows_are_gathered_in_tiles),
+        TPT(threads_let_batches_rest),
         TPT(zip_keeps_dtypes_and_views),
         TPT(zip_outlives_its_scope),
         TPT(zip_refuses),

@@ -52,10 +52,14 @@ static int64_t rows_len(void *self) {
     return ((const rows_set *)self)->len;
 }
 
+static void gather(const rows_set *s, const int64_t *index, int64_t n, int64_t soon, void *x,
+                   void *y) {
+    tp__rows_gather(&s->x, index, n, soon, x);
+    tp__rows_gather(&s->y, index, n, soon, y);
+}
+
 static tp_status rows_get_batch(void *self, const int64_t *index, int64_t n, void *x, void *y) {
-    const rows_set *s = self;
-    tp__rows_gather(&s->x, index, n, x);
-    tp__rows_gather(&s->y, index, n, y);
+    gather(self, index, n, 0, x, y);
     return TP_OK;
 }
 
@@ -94,6 +98,11 @@ tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp_
 
 bool tp__dataset_in_memory(const tp_dataset *ds) {
     return ds->get_batch == rows_get_batch;
+}
+
+void tp__dataset_gather(const tp_dataset *ds, const int64_t *index, int64_t n, int64_t soon,
+                        void *x, void *y) {
+    gather(ds->self, index, n, soon, x, y);
 }
 
 /* ---- zip ------------------------------------------------------------------------------------- */

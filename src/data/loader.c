@@ -4,13 +4,20 @@
  * the oldest unfinished batch on, by workers and by a consumer that would otherwise wait, so a
  * pass without workers is the same code with nobody to help. What a batch holds depends on its
  * number only. A slot's tensors are written again only if nobody else has kept them; else the
- * slot gets new ones. */
+ * slot gets new ones.
+ *
+ * Samples in memory need no workers: a batch is one pass over their bytes by the pool. But where
+ * several threads train, they have copies of the last batch in their caches, and to write what
+ * another core has a copy of takes many times as long as to write what no cache holds any more: so
+ * they take turns with several slots too. */
 #include "data/data.h"
 #include <string.h>
 
 enum { SLOTS = 4, MAX_WORKERS = 64, UNDECIDED = -2 };
 /* Seconds. A batch that takes less is not worth the waking of other threads. */
 static const double WORTH_WORKERS = 50e-6;
+/* Bytes of a batch of which nothing is left in a core's own cache when the next one is filled. */
+enum { OUTGROWS_CACHES = 4 << 20 };
 
 typedef struct slot {
     tp_tensor *x, *y; /* kept */
@@ -97,10 +104,20 @@ static tp_status checked(int r) {
     return tp_error_code();
 }
 
+/* Samples of the next batch that are known to follow the slot's in the order. */
+static int64_t samples_after(const tp_loader *dl, const slot *s) {
+    const int64_t left = dl->samples - (s->index - dl->order) - s->n;
+    return left < s->n ? left : s->n;
+}
+
 /* Fill the rows; on failure *failed is the row, and the pending error names its sample. */
 static tp_status fill(tp_loader *dl, const claim *c, int64_t *failed) {
     const slot *s = c->s;
     char *x = (char *)s->x_data + c->from * dl->x_row, *y = (char *)s->y_data + c->from * dl->y_row;
+    if (tp__dataset_in_memory(&dl->ds)) {
+        tp__dataset_gather(&dl->ds, s->index, s->n, samples_after(dl, s), x, y);
+        return TP_OK;
+    }
     if (dl->ds.get_batch) {
         *failed = c->from;
         if (!checked(dl->ds.get_batch(dl->ds.self, s->index, s->n, x, y))) return TP_OK;
@@ -300,21 +317,32 @@ void tp_loader_restart(tp_loader *dl) {
 /* Nobody chose: would workers have helped with a batch that took `seconds` without? */
 static int useful_workers(const tp_loader *dl, double seconds) {
     const int n = tp_get_num_threads(); /* whoever allows one thread gets no more */
-    if (n < 2 || tp__dataset_in_memory(&dl->ds) || seconds < WORTH_WORKERS) return 0;
+    if (n < 2 || seconds < WORTH_WORKERS) return 0;
     if (dl->ds.get_batch) return 1;
     return n < 8 ? n : 8;
 }
 
 /* A ring of one slot becomes one of several: the batch in slot 0 is in slot 0 of either. */
+static void widen(tp_loader *dl) {
+    dl->base = dl->position;
+    dl->nslots = SLOTS;
+}
+
 static void hire(tp_loader *dl, int n) {
     dl->want = 0;
     if (!n) return;
-    dl->base = dl->position;
-    dl->nslots = SLOTS;
+    widen(dl);
     start_workers(dl, n);
 }
 
+/* Nobody chose, and the samples are in memory. */
+static void take_turns(tp_loader *dl) {
+    dl->want = 0;
+    if (tp_get_num_threads() > 1 && dl->x_row < OUTGROWS_CACHES / dl->batch_size) widen(dl);
+}
+
 static tp_status fill_next(tp_loader *dl) {
+    if (dl->want == UNDECIDED && tp__dataset_in_memory(&dl->ds)) take_turns(dl);
     if (dl->want > 0) hire(dl, dl->want);
     tp_status r = schedule_ahead(dl);
     if (r) return r;

@@ -29,10 +29,11 @@ static void copy_tile(void *ctx, int64_t tile) {
         memcpy(c->out + (size_t)i * row, x + (size_t)c->index[i] * row, row);
 }
 
-void tp__rows_gather(const tp__rows *r, const int64_t *index, int64_t count, void *out) {
+void tp__rows_gather(const tp__rows *r, const int64_t *index, int64_t count, int64_t soon,
+                     void *out) {
     enum { TILE = 32768 }; /* elements: some microseconds */
     if (r->pixels) {
-        tp__gather_rows(&(tp__gather){r->data, index, count, r->n, out});
+        tp__gather_rows(&(tp__gather){r->data, index, count, soon, r->n, out});
         return;
     }
     const int64_t per_tile = r->n < TILE ? TILE / (r->n ? r->n : 1) : 1;

@@ -167,11 +167,21 @@ static inline void gather_row(const uint8_t *x, float *restrict out, int64_t n) 
     for (int64_t j = 0; j < n; j++) out[j] = (float)x[j] * most + (float)x[j] * rest;
 }
 
+static inline void fetch_now(const uint8_t *row, int64_t n) {
+    for (int64_t j = 0; j < n; j += LINE) __builtin_prefetch(row + j);
+}
+static inline void fetch_soon(const uint8_t *row, int64_t n) {
+    for (int64_t j = 0; j < n; j += LINE) __builtin_prefetch(row + j, 0, 2);
+}
+
+/* Rows lie anywhere, so no hardware foresees them, and main memory takes long to begin. With each
+ * row one of the next batch is asked for, which has a whole training step to arrive in the outer
+ * caches, and one that comes in a moment, from there. */
 static void gather_rows(const tp__gather *g, int64_t from, int64_t to) {
-    enum { AHEAD = 2 }; /* rows whose bytes are on their way already */
+    enum { AHEAD = 4 }; /* rows */
     for (int64_t i = from; i < to; i++) {
-        const uint8_t *later = g->x + g->index[i + AHEAD < to ? i + AHEAD : i] * g->n;
-        for (int64_t j = 0; j < g->n; j += LINE) __builtin_prefetch(later + j);
+        if (i < g->soon) fetch_soon(g->x + g->index[g->rows + i] * g->n, g->n);
+        fetch_now(g->x + g->index[i + AHEAD < to ? i + AHEAD : i] * g->n, g->n);
         gather_row(g->x + g->index[i] * g->n, g->out + i * g->n, g->n);
     }
 }

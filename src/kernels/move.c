@@ -18,7 +18,8 @@ static void gather_tile(void *ctx, int64_t tile) {
 
 void tp__gather_rows(const tp__gather *g) {
     if (g->rows <= 0 || g->n <= 0) return;
-    const int64_t rows = 1 + (TP__PW_TILE - 1) / g->n;
+    enum { TILE = 8192 }; /* elements: a microsecond, as one thread may be far ahead */
+    const int64_t rows = 1 + (TILE - 1) / g->n;
     gather_job j = {g, rows};
     tp__parallel((g->rows + rows - 1) / rows, gather_tile, &j);
 }
