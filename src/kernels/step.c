@@ -2,7 +2,9 @@
 #include "kernels/isa.h"
 #include <math.h>
 
-enum { TILE = TP__PW_TILE, GROUP = 16 };
+/* Elements of a tile: a microsecond of SGD. More would leave the weights of a small layer to one
+ * thread, and they lie in the caches of all that read them: each line has to be asked for. */
+enum { TILE = 8192, GROUP = 16 };
 
 static int64_t tiles_of(int64_t n) {
     return (n + TILE - 1) / TILE;
