@@ -31,6 +31,7 @@ enum {
     NEAR_PACK_K = 16,        /* ... or, of columns of A, so many */
     OWN_BYTES = 512 << 10,   /* of B that a thread packs for itself, ... */
     OWN_PANELS = 4,          /* ... at least so many panels, or all */
+    MUCH_HIGHER = 4,         /* A than B is wide: threads share its rows */
     LEAST_DOWN = 4,          /* panels of rows of a tile that brings them together */
     HANDS = 64,              /* threads that work on a product at most */
     WAYS = 12,               /* of a set of the first-level cache, at most */
@@ -513,7 +514,9 @@ static void choose_reading(plan *p) {
     p->lie = apart ? TP__ROWS_APART : p->pack_a ? TP__ROWS_PACKED : TP__ROWS_NEAR;
 }
 
-/* Tiles as large as the caches like them; smaller where several threads would have too few. */
+/* Tiles as large as the caches like them; smaller where several threads would have too few. The
+ * larger operand should be read by one thread, not by all: what has been in another core's cache
+ * since, weights or a batch, is several times as slow to write the next time. */
 static void choose_tiles(plan *p) {
     const tp__gemm *g = &p->g;
     const int64_t work = g->M * g->N * tp__most(p->split.length, 1), total = work * p->products;
@@ -537,7 +540,8 @@ static void choose_tiles(plan *p) {
         const bool wide = p->tile_across > 1, high = p->tile_down > 2;
         const bool own =
             p->pack_a && p->tile_down > LEAST_DOWN && p->products * p->tiles_down < threads;
-        const bool apart = p->own_b && p->products * p->tiles_across < threads;
+        const bool apart = p->own_b && p->products * p->tiles_across < threads &&
+                           g->M < MUCH_HIGHER * g->N;
         if (wide && apart)
             p->tile_across = tp__parts(p->tile_across, 2);
         else if (wide && !own && (!p->own_b || !high) &&
@@ -548,9 +552,12 @@ static void choose_tiles(plan *p) {
         else
             break;
     }
-    if (p->products * p->tiles_across % threads) /* as many for each thread */
-        p->tiles_down = tp__least(p->down, tp__round_up(p->tiles_down, threads));
     p->each = work < TILE_WORK / 2 ? tp__least(p->products, TILE_WORK / tp__most(work, 1)) : 1;
+    if (p->products * p->tiles_down * p->tiles_across % threads == 0) return; /* as many for each */
+    if (p->tiles_down == 1 && !p->own_b)
+        p->tiles_across = tp__least(p->across, tp__round_up(p->tiles_across, threads));
+    else
+        p->tiles_down = tp__least(p->down, tp__round_up(p->tiles_down, threads));
 }
 
 /* K of a phase: what is packed for all tiles stays near, or within bounds, and the rows of a tile
