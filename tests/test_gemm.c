@@ -327,8 +327,8 @@ static void large_products_follow_the_rules(void **state) {
 
 static void a_long_k_is_cut_by_shape_alone(void **state) {
     (void)state;
-    static const int64_t size[][3] = {{5, 6, 4095}, {5, 6, 4096},  {3, 30, 12396}, {9, 1, 12396},
-                                      {1, 9, 5000}, {1, 1, 40000}, {2, 2, 70001}};
+    static const int64_t size[][3] = {{5, 6, 4095}, {5, 6, 4096}, {3, 30, 12396}, {9, 1, 12396},
+                                      {2, 3, 4100}, {1, 9, 5000}, {1, 1, 40000},  {2, 2, 70001}};
     for (int s = 0; s < TP__COUNT(size); s++)
         for (int h = 0; h < 4; h++) {
             product p =

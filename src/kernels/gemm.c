@@ -106,12 +106,14 @@ size_t tp__gemm_workspace(tp__gemm *g) {
     if (!is_float(g) || g->M < 1 || g->N < 1 || g->K < 1 || g->batch < 1) return 0;
     const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, chunks = tp__gemm_split(g).n;
     const int64_t sums = chunks > 1 ? tp__round_up(g->batch * chunks * g->M * g->N * size, 64) : 0;
-    const int64_t packed = g->M == 1 || g->N == 1 ? tp__gemv_packed(g) : tp__gemm_packed(g);
-    return (size_t)(sums + packed);
+    if (g->M == 1 || g->N == 1) return (size_t)(sums + tp__gemv_packed(g));
+    if (tp__gemm_is_small(g)) return 0;
+    return (size_t)(sums + tp__gemm_packed(g));
 }
 
 /* K = 0: nothing is read, so addresses do not matter. */
-static void run_empty(tp__gemm *g) {
+static void run_empty(tp__gemm whole) {
+    tp__gemm *g = &whole;
     g->K = g->a_row = g->a_col = g->b_row = g->b_col = 0;
     g->a = g->b = g;
     const int64_t step = g->c_batch * (g->dtype == TP_FLOAT32 ? 4 : 8), products = g->batch;
@@ -120,23 +122,21 @@ static void run_empty(tp__gemm *g) {
         if (g->M == 1 || g->N == 1)
             tp__gemv_run(g, NULL);
         else
-            tp__gemm_run_tiles(g, NULL);
+            tp__gemm_run_small(g);
     }
 }
 
 void tp__gemm_run(const tp__gemm *g, void *workspace) {
     if (g->M < 1 || g->N < 1 || g->batch < 1) return;
-    tp__gemm plain = *g;
     if (!is_float(g)) {
-        tp__parallel(g->batch * g->M, whole_row, &plain);
-        return;
+        tp__parallel(g->batch * g->M, whole_row, (void *)g);
+    } else if (g->K < 1) {
+        run_empty(*g);
+    } else if (g->M == 1 || g->N == 1) {
+        tp__gemv_run(g, workspace);
+    } else if (tp__gemm_is_small(g)) {
+        tp__gemm_run_small(g);
+    } else {
+        tp__gemm_run_tiles(g, workspace);
     }
-    if (g->K < 1) {
-        run_empty(&plain);
-        return;
-    }
-    if (g->M == 1 || g->N == 1)
-        tp__gemv_run(&plain, workspace);
-    else
-        tp__gemm_run_tiles(&plain, workspace);
 }

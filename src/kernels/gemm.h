@@ -48,6 +48,8 @@ typedef struct tp__gemm_kernels {
     int tile_rows, a_bytes, b_bytes, conflict;
     tp__micro_table plain[TP__ROWS_LIE_COUNT], keeping[TP__ROWS_LIE_COUNT];
 
+    /* All of a product whose rows of c are no longer than a vector, those of b dense: c = a b. */
+    void (*tiny)(const tp__gemm *g);
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
     void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step,
                  int64_t K, int64_t n);
@@ -81,6 +83,8 @@ void tp__gemm_join(const tp__gemm *g, void *sums, int64_t chunks);
 /* Workspace: sums of chunks if K is cut, rounded up to 64 bytes, then what these say. */
 int64_t tp__gemm_packed(tp__gemm *g);
 int64_t tp__gemv_packed(const tp__gemm *g);
+bool tp__gemm_is_small(const tp__gemm *g);
+void tp__gemm_run_small(const tp__gemm *g);
 void tp__gemm_run_tiles(const tp__gemm *g, void *workspace);
 void tp__gemv_run(const tp__gemm *g, void *workspace);
 
