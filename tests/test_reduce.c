@@ -241,6 +241,20 @@ static void long_rows_and_columns(void **state) {
                 try_reduction(ops[k], d, shape[i][0], shape[i][1], shape[i][2], PLAIN);
 }
 
+/* What comes from memory: chunks and rows read in turns, within a row and across rows; wide blocks
+ * of columns, and chunks of many of their rows. */
+static void large_shapes(void **state) {
+    (void)state;
+    static const int64_t shape[][3] = {
+        {1, 2200003, 1}, {3, 700001, 1}, {2100, 1031, 1}, {1, 1027, 4100}, {1, 4099, 1030}};
+    for (int i = 0; i < TP__COUNT(shape); i++) {
+        try_reduction(TP__RED_SUM, TP_FLOAT32, shape[i][0], shape[i][1], shape[i][2], PLAIN);
+        try_reduction(TP__RED_SUM, TP_FLOAT64, shape[i][0], shape[i][1], shape[i][2], PLAIN);
+        try_reduction(TP__RED_MIN, TP_FLOAT32, shape[i][0], shape[i][1], shape[i][2], WITH_NAN);
+    }
+    try_reduction(TP__RED_SUMSQDEV, TP_FLOAT32, 1, 4099, 1030, PLAIN);
+}
+
 /* A sum of equal numbers is where adding one after the other goes wrong. */
 static void sums_stay_accurate(void **state) {
     (void)state;
@@ -434,9 +448,9 @@ static void rows_with_infinities(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(small_shapes),         TPT(random_shapes),   TPT(long_rows_and_columns),
-        TPT(sums_stay_accurate),   TPT(first_of_equals), TPT(row_functions),
-        TPT(rows_with_infinities),
+        TPT(small_shapes),  TPT(random_shapes),        TPT(long_rows_and_columns),
+        TPT(large_shapes),  TPT(sums_stay_accurate),   TPT(first_of_equals),
+        TPT(row_functions), TPT(rows_with_infinities),
     };
     return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
 }

@@ -54,6 +54,10 @@ typedef struct tp__red_best {
     int64_t index;
 } tp__red_best;
 
+/* Which four rows of columns join first: neighbours, or one of each quarter; and do they come from
+ * memory, to which streams are worth more than to caches? */
+typedef enum tp__red_fours { TP__FOURS_NEAR, TP__FOURS_FAR, TP__FOURS_FAR_IN_MEMORY } tp__red_fours;
+
 typedef struct tp__red_kernel {
     size_t in, acc, out; /* bytes of an element, an accumulator and a result */
     /* acc[i] = reduction of x[i][0..n), rows `stride` elements apart; the first column is number
@@ -62,8 +66,8 @@ typedef struct tp__red_kernel {
                  const double *aux, void *acc);
     /* acc[j] = reduction of x[0..n)[j] for j < width, rows `stride` elements apart. aux: a
      * number per column. */
-    void (*cols)(const void *x, int64_t n, int64_t width, int64_t stride, int64_t base,
-                 const double *aux, void *acc);
+    void (*cols)(const void *x, int64_t n, int64_t width, int64_t stride, tp__red_fours fours,
+                 int64_t base, const double *aux, void *acc);
     void (*join)(void *acc, const void *later,
                  int64_t n); /* acc[i] = acc[i] joined with later[i] */
     void (*finish)(const void *acc, void *out, int64_t n); /* NULL: accumulators are results */

@@ -49,7 +49,8 @@ typedef void (*tp__pw_fn)(const tp__pw_block *b);
  * ARGMAX, ARGMIN: -> i64, the first; NaN wins. ANY, ALL: any dtype -> bool (uint8 0 or 1).
  * SUMSQDEV: sum of (x - m)^2, m the f64 mean given per output in `aux` (f64[outer, inner]); floats.
  * red = 0 gives the identity (SUM 0, PROD 1, ANY 0, ALL 1); MAX, MIN, ARG* are not called with it.
- * Float sums: 4 x 16 fixed lanes within chunks of TP__RED_CHUNK, chunks joined in a fixed tree. */
+ * Float sums: 4 x 16 fixed lanes within chunks of TP__RED_CHUNK, columns by four rows at a time (of
+ * 1024 columns and more one of each quarter of a chunk), chunks joined in a fixed tree. */
 typedef enum tp__red_op {
     TP__RED_SUM,
     TP__RED_PROD,
@@ -166,5 +167,15 @@ bool tp__kernels_use(tp__isa isa);
 /* Where tiles are cut: elements of a pointwise tile, a reduction's chunk. Parts of the result's
  * bits. */
 enum { TP__PW_TILE = 32768, TP__RED_CHUNK = 4096 };
+
+/* Bytes that no cache near the processor keeps. Tiles of so many are larger, a power of two times
+ * TP__PW_TILE, as memory is read and written in long streams. */
+enum { TP__LARGE = 8 << 20 };
+static inline int64_t tp__large_tile(int64_t elements) {
+    enum { LEAST = 4, MOST = 16, TILES = 32 };
+    int64_t times = LEAST;
+    while (times < MOST && elements >= 2 * times * TP__PW_TILE * TILES) times *= 2;
+    return times * TP__PW_TILE;
+}
 
 #endif

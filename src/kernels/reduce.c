@@ -2,17 +2,22 @@
  *
  * A row longer than TP__RED_CHUNK is cut into chunks of that size; columns are cut into blocks
  * of columns and chunks of rows. Each piece leaves an accumulator. The chunks of an output are
- * then joined by halves (i with i + k - k/2), which is the same tree for any number of threads. */
+ * then joined by halves (i with i + k - k/2), which is the same tree for any number of threads.
+ * How wide a block is and how many pieces a tile has changes no bit: what comes from memory is read
+ * in long streams. */
 #include "kernels/isa.h"
 #include <string.h>
 
 enum {
     TILE = TP__PW_TILE, /* elements that a tile should have at least */
-    BLOCK = 1024,       /* columns of a block */
+    BLOCK = 1024,       /* columns of a block; ... */
+    WIDE_BLOCK = 4096,  /* ... where there are many, of which ... */
+    ENOUGH = 16,        /* ... there remain so many pieces */
     PIECE = 65536,      /* elements of a block's chunk */
     FEW = 64,
-    MANY = 256,  /* rows of a block's chunk: a byte counts them where the best is sought */
-    NARROW = 128 /* rows shorter than this are folded into longer ones */
+    MANY = 256,       /* rows of a block's chunk: a byte counts them where the best is sought */
+    TALL = 16 * MANY, /* rows of which a chunk has many even where columns are */
+    NARROW = 128      /* rows shorter than this are folded into longer ones */
 };
 
 typedef struct plan {
@@ -22,7 +27,8 @@ typedef struct plan {
     int64_t chunk, chunks; /* of the reduced axis: elements in one, how many */
     int64_t block, blocks; /* of the inner axis */
     int64_t items, group;  /* pieces in all; pieces of a tile */
-    char *acc;             /* [outer][chunks][inner] */
+    tp__red_fours fours;
+    char *acc; /* [outer][chunks][inner] */
 } plan;
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -37,19 +43,29 @@ static const tp__red_kernel *kernel_of(const tp__reduce *r) {
     return &tp__kernels_now()->reduce[r->dtype][r->op];
 }
 
+/* So many columns are added by quarters of their chunk. */
+static bool is_wide(const tp__reduce *r) {
+    return r->inner >= BLOCK;
+}
+
 static plan make_plan(const tp__reduce *r) {
     plan p = {.r = r, .k = kernel_of(r)};
     p.size = (int64_t)p.k->in;
     p.block = r->inner < BLOCK ? r->inner : BLOCK;
     p.chunk = r->inner == 1 ? TP__RED_CHUNK
                             : clamp(PIECE / p.block, FEW, r->inner < NARROW ? PIECE : MANY);
+    if (is_wide(r) && r->red >= TALL) p.chunk = MANY;
     if (r->op == TP__RED_ARGMAX || r->op == TP__RED_ARGMIN)
         p.chunk = r->inner == 1 ? p.chunk : MANY;
     p.chunks = r->red > p.chunk ? ceil_div(r->red, p.chunk) : 1;
+    if (r->outer * p.chunks * (r->inner / WIDE_BLOCK) >= ENOUGH) p.block = WIDE_BLOCK;
     p.blocks = ceil_div(r->inner, p.block);
     p.items = r->outer * p.chunks * p.blocks;
     const int64_t elements = (r->red < p.chunk ? r->red + 1 : p.chunk) * p.block;
-    p.group = 1 + (TILE - 1) / elements;
+    const int64_t all = p.items * elements;
+    const bool large = all * p.size >= TP__LARGE;
+    p.group = 1 + ((large ? tp__large_tile(all) : TILE) - 1) / elements;
+    if (is_wide(r)) p.fours = large ? TP__FOURS_FAR_IN_MEMORY : TP__FOURS_FAR;
     return p;
 }
 
@@ -76,10 +92,11 @@ static void reduce_narrow(const plan *p, const char *x, int64_t n, char *acc) {
     const int64_t w = p->r->inner, fold = NARROW / w + 1, whole = n / fold;
     _Alignas(64) char wide[2 * NARROW * sizeof(double)];
     const int64_t bytes = w * (int64_t)p->k->acc;
-    p->k->cols(x, whole, fold * w, fold * w, 0, NULL, wide);
+    p->k->cols(x, whole, fold * w, fold * w, TP__FOURS_NEAR, 0, NULL, wide);
     for (int64_t k = fold; k > 1; k -= k / 2)
         p->k->join(wide, wide + (k - k / 2) * bytes, k / 2 * w);
-    p->k->cols(x + whole * fold * w * p->size, n - whole * fold, w, w, 0, NULL, acc);
+    p->k->cols(x + whole * fold * w * p->size, n - whole * fold, w, w, TP__FOURS_NEAR, 0, NULL,
+               acc);
     p->k->join(acc, wide, w);
 }
 
@@ -96,6 +113,21 @@ static void reduce_whole_rows(const plan *p, int64_t from, int64_t to) {
                r->aux ? r->aux + from : NULL, p->acc + from * (int64_t)p->k->acc);
 }
 
+/* Can whole chunks of a row be reduced as if they were rows? */
+static bool chunks_are_rows(const plan *p) {
+    return p->r->inner == 1 && !p->r->aux && !p->k->finish;
+}
+
+/* The whole chunks of one row from a piece on, as rows; returns how many before `to` they are. */
+static int64_t reduce_chunks(const plan *p, int64_t item, int64_t to) {
+    const tp__reduce *r = p->r;
+    const int64_t o = item / p->chunks, chunk = item % p->chunks, whole = r->red / p->chunk - chunk;
+    const int64_t n = to - item < whole ? to - item : whole;
+    p->k->rows((const char *)r->x + (o * r->red + chunk * p->chunk) * p->size, n, p->chunk,
+               p->chunk, 0, NULL, p->acc + item * (int64_t)p->k->acc);
+    return n;
+}
+
 static void reduce_piece(const plan *p, int64_t item) {
     const tp__reduce *r = p->r;
     const int64_t block = item % p->blocks, chunk = item / p->blocks % p->chunks;
@@ -110,7 +142,7 @@ static void reduce_piece(const plan *p, int64_t item) {
     else if (is_narrow(p, n))
         reduce_narrow(p, x, n, acc);
     else
-        p->k->cols(x, n, width, r->inner, at, aux, acc);
+        p->k->cols(x, n, width, r->inner, p->fours, at, aux, acc);
 }
 
 static void run_tile(void *ctx, int64_t tile) {
@@ -121,7 +153,11 @@ static void run_tile(void *ctx, int64_t tile) {
         reduce_whole_rows(p, from, to);
         return;
     }
-    for (int64_t item = from; item < to; item++) reduce_piece(p, item);
+    for (int64_t item = from; item < to;) {
+        const int64_t done = chunks_are_rows(p) ? reduce_chunks(p, item, to) : 0;
+        if (!done) reduce_piece(p, item);
+        item += done ? done : 1;
+    }
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */

@@ -5,10 +5,6 @@
 #include "tensor/tensor.h"
 #include <string.h>
 
-/* Bytes of a result that no cache near the processor keeps. Its tiles are larger, as memory is
- * read and written in long streams: TP__PW_TILE times these, where that leaves LARGE_TILES. */
-enum { LARGE = 8 << 20, LEAST_TIMES = 4, MOST_TIMES = 16, LARGE_TILES = 32 };
-
 typedef struct loop {
     tp__pw_fn fn;
     int nargs, ndim; /* ndim >= 1; the last axis is the columns, the one before it the rows */
@@ -111,20 +107,11 @@ static int64_t tiles_over(int64_t size, int64_t tile) {
     return (size + tile - 1) / tile;
 }
 
-/* Elements of a tile, a power of two. */
-static int64_t tile_size(const loop *l) {
-    if (!l->large) return TP__PW_TILE;
-    int64_t times = LEAST_TIMES;
-    const int64_t numel = rows_of(l) * l->dim[l->ndim - 1];
-    while (times < MOST_TIMES && numel >= 2 * times * TP__PW_TILE * LARGE_TILES) times *= 2;
-    return times * TP__PW_TILE;
-}
-
 /* Whole rows where they fit; square-ish tiles where an operand lies across. Returns how many. */
 static int64_t cut(loop *l) {
-    const int64_t tile = tile_size(l);
-    const int64_t widest = lies_across(l) ? TP__PW_TILE / 64 : tile;
     const int64_t cols = l->dim[l->ndim - 1];
+    const int64_t tile = l->large ? tp__large_tile(rows_of(l) * cols) : TP__PW_TILE;
+    const int64_t widest = lies_across(l) ? TP__PW_TILE / 64 : tile;
     l->tile_cols = cols < widest ? cols : widest;
     l->tile_rows = tile / l->tile_cols;
     l->tiles_per_row = tiles_over(cols, l->tile_cols);
@@ -154,7 +141,7 @@ TP__APART static void iterate_tiles(tp__pw_fn fn, const tp_shape *shape, tp_tens
     l.nargs = nargs;
     l.p = p;
     l.q = q;
-    l.large = args[0]->numel * tp__size_of((tp_dtype)args[0]->dtype) >= LARGE;
+    l.large = args[0]->numel * tp__size_of((tp_dtype)args[0]->dtype) >= TP__LARGE;
     build(&l, shape, args);
     const int64_t tiles = cut(&l);
     if (tiles == 1)
