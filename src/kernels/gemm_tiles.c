@@ -16,12 +16,12 @@
 enum {
     BLOCK_BYTES = 512, /* of a row of c in a block: with a tile's A in the second-level cache */
     KEPT_BYTES = 128 * 1024, /* a panel of B at most */
-    NEAR_K = 128,  /* of a block where A's columns are read in place: lines of the first level */
-    OFTEN = 2,     /* B is packed beforehand if more tiles than this would pack it on the way */
-    SOON = 3,      /* how long before it is used B is fetched, in times of fetching it */
-    NARROW = 384,  /* bytes of c's row up to which they are */
-    LEAST_K = 256, /* of what is packed at a time ... */
-    PACKED = 16 << 20,       /* ... and bytes of it, ... */
+    NEAR_K = 272,      /* of a block where A's columns are read in place: lines that stay near */
+    OFTEN = 2,         /* B is packed beforehand if more tiles than this would pack it on the way */
+    SOON = 3,          /* how long before it is used B is fetched, in times of fetching it */
+    NARROW = 384,      /* bytes of c's row up to which they are */
+    LEAST_K = 256,     /* of what is packed at a time ... */
+    PACKED = 16 << 20, /* ... and bytes of it, ... */
     NEAR_PACKED = 256 << 10, /* ... or fewer, which are still near when they are used, ... */
     NEAR_C = 1 << 20,        /* ... where all of c is as well */
     TILE_WORK = 1 << 19,     /* multiply-adds that are worth a tile of their own: 5 us */
@@ -540,8 +540,8 @@ static void choose_tiles(plan *p) {
         const bool wide = p->tile_across > 1, high = p->tile_down > 2;
         const bool own =
             p->pack_a && p->tile_down > LEAST_DOWN && p->products * p->tiles_down < threads;
-        const bool apart = p->own_b && p->products * p->tiles_across < threads &&
-                           g->M < MUCH_HIGHER * g->N;
+        const bool apart =
+            p->own_b && p->products * p->tiles_across < threads && g->M < MUCH_HIGHER * g->N;
         if (wide && apart)
             p->tile_across = tp__parts(p->tile_across, 2);
         else if (wide && !own && (!p->own_b || !high) &&
