@@ -48,6 +48,42 @@ make_bad() { python3 "$TAPER_SOURCE_DIR/tests/make_images.py" "$1" bad; }
     golden help_train.txt
 }
 
+@test "help fits into 80 columns, and into those of a narrow terminal" {
+    for verb in '' get baseline train evaluate predict info; do
+        # shellcheck disable=SC2086 # $verb may be nothing
+        run taper $verb --help
+        printf '%s\n' "$output" | awk 'length > 80 { print; bad = 1 } END { exit bad }'
+    done
+    cat >narrow.py <<'PY'
+import fcntl, os, pty, struct, sys, termios
+child, terminal = pty.fork()
+if not child:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 48, 0, 0))
+    os.execvp("taper", ["taper"] + sys.argv[1:])
+text = b""
+try:
+    while piece := os.read(terminal, 4096):
+        text += piece
+except OSError:  # how a terminal ends
+    pass
+lines = text.decode().split("\r\n")
+print(*lines, sep="\n")
+sys.exit(len(lines) < 5 or max(map(len, lines)) > 48)
+PY
+    for verb in '' train baseline; do
+        # shellcheck disable=SC2086
+        python3 narrow.py $verb --help
+    done
+}
+
+@test "a place where no model can be written is found before the first epoch" {
+    run taper train mine -o absent/m.safetensors
+    fails_with 1 "taper train: cannot write absent/m.safetensors.checkpoint: No such file or directory"
+    run taper train mine --epochs 1 -o m.safetensors
+    [ "$status" = 0 ]
+    [ ! -e m.safetensors.checkpoint ]
+}
+
 @test "words and options that do not exist are named, with the nearest that does" {
     run taper trian mine
     fails_with 2 "taper: there is no command 'trian'; did you mean 'train'?"
@@ -203,6 +239,7 @@ PY
     run taper train large --epochs 1 -o large.safetensors
     [ "$status" = 0 ]
     [[ "$output" == *"64 x 32 grey"*"--size N"*"resized to 64 x 32 pixels: 10 of 10 images"* ]]
+    [[ "$output" != *stretched* ]]
     run taper predict large.safetensors large/dark/0.png
     [ "$status" = 0 ]
     [[ "$output" == *"resized"* ]]

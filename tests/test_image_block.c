@@ -109,7 +109,8 @@ static void shapes_are_converted(void **state) {
     find(&l);
     tpt_ok(tp__images_load(&l, 5, 2, 1, false, &b));
     assert_int_equal(b.bytes, 5 * 10);
-    expect_notes(&l, "resized to 2 x 5 pixels: 5 of 5 images\nconverted to grey: 1 of 5 images\n");
+    expect_notes(&l, "resized to 2 x 5 pixels: 5 of 5 images, 5 of them stretched to that "
+                     "shape\nconverted to grey: 1 of 5 images\n");
     tp__image_block_free(&b);
     tp__listing_free(&l);
 }

@@ -133,6 +133,9 @@ static void buffer_is_reused(void **state) {
     assert_int_equal(tp__os_read_buffer(none, 0, &b), TP_EIO);
     expect_cannot("read", none, "No such file or directory");
     assert_ptr_equal(b.data, block);
+    assert_int_equal(mkfifo(none, 0600), 0); /* nobody writes to it: it must not be waited for */
+    assert_int_equal(tp__os_read_buffer(none, 0, &b), TP_EIO);
+    expect_cannot("read", none, "a pipe or device, not a file");
     tp__os_buffer_free(&b);
     assert_null(b.data);
     tp__mfree(big), tp__mfree(small), tp__mfree(none);

@@ -182,7 +182,8 @@ double tp__os_now(void); /* monotonic seconds */
  * path and reason. A file larger than `limit` bytes is EFORMAT (0: no limit). */
 void *tp__os_read_file(const char *path, size_t limit, size_t *size);
 /* The same into a buffer that is used again and again: it grows, and keeps its room on failure.
- * Zero it first. For thousands of small files. */
+ * Zero it first. For thousands of small files that a folder lists: a pipe or a device among them is
+ * EIO, and is not waited for. */
 typedef struct tp__os_buffer {
     char *data;
     size_t size, cap;

@@ -72,8 +72,16 @@ static tp_status read_all(int fd, const char *path, size_t size, size_t limit, t
     return TP_OK;
 }
 
-tp_status tp__os_read_buffer(const char *path, size_t limit, tp__os_buffer *b) {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+static tp_status not_a_file(const char *path) {
+    char room[400];
+    return tp_error_set(TP_EIO, "cannot read %s: a pipe or device, not a file",
+                        tp__utf8_show(path, room, sizeof room));
+}
+
+/* `only_files`: anything else is refused. Without O_NONBLOCK, opening a pipe would wait for a
+ * writer. */
+static tp_status read_buffer(const char *path, size_t limit, tp__os_buffer *b, bool only_files) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | (only_files ? O_NONBLOCK : 0));
     if (fd < 0) return fail_errno("read", path, errno);
     struct stat st;
     tp_status r = TP_OK;
@@ -84,15 +92,21 @@ tp_status tp__os_read_buffer(const char *path, size_t limit, tp__os_buffer *b) {
         r = fail_errno("read", path, EISDIR);
     else if (S_ISREG(st.st_mode))
         size = (size_t)st.st_size;
+    else if (only_files)
+        r = not_a_file(path);
     if (!r && limit && size > limit) r = too_large(path, limit);
     if (!r) r = read_all(fd, path, size, limit, b);
     close(fd);
     return r;
 }
 
+tp_status tp__os_read_buffer(const char *path, size_t limit, tp__os_buffer *b) {
+    return read_buffer(path, limit, b, true);
+}
+
 void *tp__os_read_file(const char *path, size_t limit, size_t *size) {
     tp__os_buffer b = {0};
-    if (tp__os_read_buffer(path, limit, &b)) {
+    if (read_buffer(path, limit, &b, false)) {
         tp__os_buffer_free(&b);
         return NULL;
     }

@@ -10,25 +10,20 @@
 /* ---- help ------------------------------------------------------------------------------------ */
 
 static void help_line(const char *name, const char *text, const char *dflt, FILE *to) {
-    const int indent = 24, width = cli_width();
     char line[512];
     if (*dflt)
         snprintf(line, sizeof line, "%s [%s]", text, dflt);
     else
         snprintf(line, sizeof line, "%s", text);
-    int col = fprintf(to, "  %-*s", indent - 2, name);
-    for (const char *word = strtok(line, " "); word; word = strtok(NULL, " ")) {
-        if (col + (int)strlen(word) >= width && col > indent)
-            col = fprintf(to, "\n%*s", indent, "") - 1;
-        col += fprintf(to, col > indent ? " %s" : "%s", word);
-    }
-    fputc('\n', to);
+    cli_entry(to, "  ", name, 24, line);
 }
 
 void cli_help(const cli_command *c, const cli_option *options, FILE *to) {
-    fprintf(to, "usage: taper %s %s [options]\n\n%s\n", c->name, c->args, c->summary);
-    if (c->more) fprintf(to, "%s\n", c->more);
-    fprintf(to, "\noptions, each with its default:\n");
+    fprintf(to, "usage: taper %s %s [options]\n\n", c->name, c->args);
+    cli_fold(to, c->summary, 0, 0);
+    if (c->more) cli_fold(to, c->more, 0, 0);
+    fputc('\n', to);
+    cli_fold(to, "options, each with its default:", 0, 0);
     for (const cli_option *o = options; o->name; o++) {
         char name[64];
         snprintf(name, sizeof name, o->type == CLI_FLAG ? "%s" : "%s %s", o->name, o->value);

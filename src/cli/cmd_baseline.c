@@ -146,8 +146,10 @@ int cmd_baseline(const cli_command *c, int argc, char **argv) {
         CLI_ROW_INT("--seed", &seed, "of that split", "42", 0, 9007199254740991),
         CLI_ROW_INT("--limit", &read.limit,
                     "at most N images of each part, evenly from the classes", "all", 1, 1e12),
-        CLI_ROW_INT("--size", &side, "at most N pixels a side; larger images are scaled down", "64",
-                    1, 16384),
+        CLI_ROW_INT("--size", &side,
+                    "at most N pixels a side; larger images are scaled down, those of another "
+                    "shape stretched",
+                    "64", 1, 16384),
         CLI_ROW_INT("--threads", &threads, "processors to use; results do not depend on it", "all",
                     1, 1024),
         CLI_ROW_FLAG("--json", &json, "one line of JSON"),

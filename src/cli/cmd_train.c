@@ -5,6 +5,7 @@
  * the same bits. */
 #define _XOPEN_SOURCE 700
 #include "cli/cli.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,18 @@ static bool choose_output(job *j) {
     return true;
 }
 
+/* Is there a way to write the checkpoint, and so the model beside it? To be known before the first
+ * epoch, not after it. */
+static bool can_write(const job *j) {
+    const bool is_new = access(j->checkpoint, F_OK);
+    FILE *f = fopen(j->checkpoint, "ab");
+    if (!f)
+        return tp_error_set(TP_EIO, "cannot write %s: %s", j->checkpoint, strerror(errno)), false;
+    fclose(f);
+    if (is_new) unlink(j->checkpoint);
+    return true;
+}
+
 /* ---- saying so ------------------------------------------------------------------------------- */
 
 static void say_classes(const job *j) {
@@ -110,8 +123,8 @@ static void say_classes(const job *j) {
             used += (size_t)snprintf(text + used, sizeof text - used, ", ... %d more", n - i);
             break;
         }
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s (%s)", i ? ", " : "",
-                                 tp_images_class(j->images, i),
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s" CLI_TIE "(%s)",
+                                 i ? ", " : "", tp_images_class(j->images, i),
                                  cli_count(tp_images_count(j->images, TP_TRAIN, i), number));
     }
     cli_fact("classes", "%d: %s", n, text);
@@ -353,7 +366,8 @@ static void release(job *j) {
 }
 
 static bool prepare(job *j) {
-    if (!read_images(j) || !choose(j) || !choose_output(j) || !make(j)) return false;
+    if (!read_images(j) || !choose(j) || !choose_output(j) || !can_write(j) || !make(j))
+        return false;
     if (!j->json) {
         say_data(j);
         say_recipe(j);
@@ -400,7 +414,9 @@ int cmd_train(const cli_command *c, int argc, char **argv) {
                        "share held back where DIR has no validation part", "0.2", 0.001, 0.9, NULL),
         CLI_ROW_INT("--limit", &j.limit, "at most N images of each part, evenly from the classes",
                     "all", 1, 1e12),
-        CLI_ROW_INT("--size", &j.side, "at most N pixels a side; larger images are scaled down",
+        CLI_ROW_INT("--size", &j.side,
+                    "at most N pixels a side; larger images are scaled down, those of another "
+                    "shape stretched",
                     "64", 1, 16384),
         CLI_ROW_FLAG("--strict", &j.strict, "a file that cannot be read is an error, not skipped"),
         CLI_ROW_INT("--threads", &j.threads, "processors to use; results do not depend on it",

@@ -9,7 +9,7 @@ static const cli_command commands[] = {
      cmd_get},
     {"baseline", "DIR", "how far plain pixel similarity gets", NULL, 1, 1, cmd_baseline},
     {"train", "DIR", "train a classifier on a folder of images and save it",
-     "DIR holds train/ and valid/ with a folder of images per class, or one folder per class,\n"
+     "DIR holds train/ and valid/ with a folder of images per class, or one folder per class, "
      "or labels.csv, or IDX files. Nothing but DIR is needed.",
      1, 1, cmd_train},
     {"evaluate", "MODEL DIR", "loss and accuracy of a saved model on a folder of images",
@@ -22,10 +22,14 @@ enum { NCOMMANDS = sizeof commands / sizeof *commands };
 
 static int list(FILE *to) {
     fprintf(to, "taper %s: deep learning in C\n\nusage: taper COMMAND ...\n\n", tp_version());
-    for (int i = 0; i < NCOMMANDS; i++)
-        fprintf(to, "  %-9s %-15s %s\n", commands[i].name, commands[i].args, commands[i].summary);
-    fprintf(to, "\nThe main job: taper train DIR\n"
-                "A command with nothing behind it prints its options, each with its default.\n");
+    for (int i = 0; i < NCOMMANDS; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "%-9s %s", commands[i].name, commands[i].args);
+        cli_entry(to, "  ", name, 28, commands[i].summary);
+    }
+    fprintf(to, "\nThe main job: taper train DIR\n");
+    cli_fold(to, "A command with nothing behind it prints its options, each with its default.", 0,
+             0);
     return CLI_OK;
 }
 

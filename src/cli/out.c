@@ -39,23 +39,49 @@ int cli_width(void) {
     return 80;
 }
 
+/* How many columns a word takes, a character one. */
+static int columns(const char *word, size_t bytes) {
+    int n = 0;
+    for (size_t i = 0; i < bytes; i++) n += ((unsigned char)word[i] & 0xc0) != 0x80;
+    return n;
+}
+
+void cli_fold(FILE *to, const char *text, int col, int indent) {
+    const int width = cli_width();
+    for (size_t n; *(text += strspn(text, " ")); text += n) {
+        n = strcspn(text, " ");
+        const int wide = columns(text, n);
+        if (col + wide >= width && col > indent) {
+            fprintf(to, "\n%*s", indent, "");
+            col = indent;
+        } else if (col > indent) {
+            fputc(' ', to);
+            col++;
+        }
+        for (size_t i = 0; i < n; i++) fputc(text[i] == CLI_TIE[0] ? ' ' : text[i], to);
+        col += wide;
+    }
+    fputc('\n', to);
+}
+
+void cli_entry(FILE *to, const char *before, const char *name, int indent, const char *text) {
+    if (cli_width() >= 2 * indent + 12) {
+        cli_fold(to, text, fprintf(to, "%s%-*s", before, indent - (int)strlen(before), name),
+                 indent);
+    } else { /* no room for two columns */
+        fprintf(to, "%s%s\n%s    ", before, name, before);
+        cli_fold(to, text, (int)strlen(before) + 4, (int)strlen(before) + 4);
+    }
+}
+
 void cli_fact(const char *name, const char *fmt, ...) {
     char text[2048];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    const int indent = 13, width = cli_width();
-    int col = printf("%-*s", indent, name);
-    char *save = NULL;
-    for (const char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-        if (col + (int)strlen(word) >= width && col > indent) {
-            putchar('\n');
-            col = printf("%*s", indent, "");
-        }
-        col += printf(col > indent ? " %s" : "%s", word);
-    }
-    putchar('\n');
+    const int indent = 13;
+    cli_fold(stdout, text, printf("%-*s", indent, name), indent);
 }
 
 int cli_finish(const cli_command *c, int status) {

@@ -6,6 +6,7 @@
 #include "data/idx.h"
 #include "data/image.h"
 #include "data/listing.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -23,7 +24,7 @@ typedef struct load {
     bool grey_so_far;   /* the channels were not given and seemed to be one */
     atomic_bool colour; /* ... and then there was this: stop */
     atomic_bool nomem;
-    _Atomic int64_t resized, greyed, coloured;
+    _Atomic int64_t resized, stretched, greyed, coloured;
 } load;
 
 /* What a tile reuses from item to item. */
@@ -77,6 +78,7 @@ static void planes(const tp__image *im, uint8_t *out) {
 static tp_status convert(load *ld, desk *d, uint8_t *out) {
     const tp__image_block *b = ld->b;
     const tp__image *im = &d->image;
+    const int64_t w = im->width, h = im->height;
     if (im->channels != b->channels) {
         const tp_status r = tp__image_recolor(im, b->channels, &d->coloured);
         if (r) return r;
@@ -87,6 +89,9 @@ static tp_status convert(load *ld, desk *d, uint8_t *out) {
         const tp_status r = tp__image_resize(im, b->height, b->width, &d->fitted);
         if (r) return r;
         atomic_fetch_add(&ld->resized, 1);
+        /* by a pixel or more, so not for want of parts of a pixel */
+        if (llabs(h * b->width - w * b->height) >= (w > h ? w : h))
+            atomic_fetch_add(&ld->stretched, 1);
         im = &d->fitted;
     }
     planes(im, out);
@@ -251,6 +256,7 @@ static tp_status fill_in_colour(load *ld) {
     ld->grey_so_far = false;
     atomic_store(&ld->colour, false);
     atomic_store(&ld->resized, 0);
+    atomic_store(&ld->stretched, 0);
     return fill(ld);
 }
 
@@ -260,10 +266,13 @@ static tp_status note_conversions(tp__listing *l, load *ld) {
     const tp__image_block *b = ld->b;
     const long long resized = atomic_load(&ld->resized), greyed = atomic_load(&ld->greyed);
     const long long coloured = atomic_load(&ld->coloured);
+    const long long stretched = atomic_load(&ld->stretched);
+    char how[64] = "";
     tp_status r = TP_OK;
+    if (stretched) snprintf(how, sizeof how, ", %lld of them stretched to that shape", stretched);
     if (resized)
-        r = tp__listing_note(l, "resized to %d x %d pixels: %lld of %lld images", b->width,
-                             b->height, resized, (long long)l->n);
+        r = tp__listing_note(l, "resized to %d x %d pixels: %lld of %lld images%s", b->width,
+                             b->height, resized, (long long)l->n, how);
     if (!r && greyed)
         r = tp__listing_note(l, "converted to grey: %lld of %lld images", greyed, (long long)l->n);
     if (!r && coloured)

@@ -78,7 +78,7 @@ static const option options[] = {
     {"--sha256", "HEX", set_sha256, offsetof(get_opts, sha256), "any",
      "what a URL's or a local file must hash to"},
     {"--max-size", "BYTES", set_size, offsetof(get_opts, max_size), "100 x the archive, or 256M",
-     "most that may be unpacked: 500M, 2G"},
+     "most to be unpacked: 500M"},
     {"--tries", "N", set_count, offsetof(get_opts, tries), "5",
      "requests in a row that may bring nothing"},
     {"--wait", "SECONDS", set_seconds, offsetof(get_opts, wait), "1",
@@ -94,7 +94,7 @@ static const option options[] = {
 
 static void print_help(void) {
     char size[32];
-    puts("taper get NAME [options]: brings a data set to this machine, verified and unpacked.\n"
+    puts("taper get NAME [options]: brings a data set here, verified and unpacked.\n"
          "NAME is a known name, a URL (http, https, file), a local archive\n"
          "(.tgz, .tar.gz, .tar, .zip) or a gzipped IDX file.\n\n"
          "Known names:");
