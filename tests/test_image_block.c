@@ -97,8 +97,8 @@ static void shapes_are_converted(void **state) {
     assert_int_equal(b.height, 3);
     assert_int_equal(b.width, 4);
     assert_int_equal(b.channels, 3);
-    expect_notes(&l,
-                 "resized to 4 x 3 pixels: 2 of 5 images\nconverted to colour: 4 of 5 images\n");
+    expect_notes(&l, "resized to 4 x 3 pixels: 2 of 5 images, 1 of them stretched to that "
+                     "shape\nconverted to colour: 4 of 5 images\n");
     for (int i = 0; i < 12; i++) { /* planes: three equal ones for grey */
         assert_int_equal(b.pixels[i], b.pixels[12 + i]);
         assert_int_equal(b.pixels[i], b.pixels[24 + i]);
