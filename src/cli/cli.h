@@ -74,11 +74,11 @@ const char *cli_count(int64_t n, char buf[32]); /* 12,396 */
 /* Print and free a JSON object as one line; false on failure (the disk, memory). */
 bool cli_json(json_t *object);
 int cli_width(void); /* of the terminal; 80 where there is none */
-/* Print text from column `col` on, folded to the width between its words, further lines indented. A
- * CLI_TIE is printed as a blank, and never folded. */
+/* Print text from column `col` on, folded to the width between its words, further lines indented.
+ * A CLI_TIE is printed as a blank, and never folded. */
 #define CLI_TIE "\x1f"
 void cli_fold(FILE *to, const char *text, int col, int indent);
-/* "name   text", where the text stands in a column of its own, or below where that is too narrow. */
+/* "name   text": the text in a column of its own, or below the name where that is too narrow. */
 void cli_entry(FILE *to, const char *before, const char *name, int indent, const char *text);
 /* "name   text", the text wrapped to the width and indented under itself. */
 void cli_fact(const char *name, const char *fmt, ...) TP_PRINTF(2, 3);
