@@ -66,8 +66,57 @@ static void the_first_nan_is_named(void **state) {
     tp_scope_end(s);
 }
 
+static tp_tensor *pass(void *self, tp_tensor *const *in, int n) {
+    (void)self, (void)n;
+    return in[0];
+}
+static int doubled_line;
+static tp_tensor *twice(void *self, tp_tensor *const *in, int n) {
+    (void)self, (void)n;
+    doubled_line = __LINE__ + 1;
+    return tp_mul(in[0], 2);
+}
+
+/* The ops inside a module, or a loss that is made of several, stand where it was called; those of
+ * your own module, and those before the call, where they are. */
+static void ops_inside_a_call_have_its_line(void **state) {
+    (void)state;
+    static const tp_module_class passes = {.name = "Pass", .forward = pass},
+                                 doubles = {.name = "Twice", .forward = twice};
+    char path[512], text[8192], want[100];
+    const tp_scope s = tp_scope_begin();
+    tp_module *net = tp_nn_sequential(tp_nn_linear(3, 2), tp_nn_relu(),
+                                      tp_module_new(&passes, NULL), tp_module_new(&doubles, NULL),
+                                      tp_nn_linear(2, 1), tp_module_new(&passes, NULL));
+    const int line = __LINE__ + 1;
+    tp_tensor *x = tp_exp(tp_requires_grad_(tp_ones(TP_SHAPE(2, 3), TP_FLOAT32)));
+    tp_tensor *y = tp_forward(net, x);
+    tp_tensor *loss = tp_mnist_loss(y, tp_ones(TP_SHAPE(2, 1), TP_INT64));
+    snprintf(path, sizeof path, "%s/inside.dot", tpt_tmpdir());
+    tpt_ok(tp_graph_dot(loss, path));
+    read_all(path, text, sizeof text);
+    const struct {
+        const char *op;
+        int n, line;
+    } ops[] = {{"Exp", 1, line},         {"Addmm", 2, line + 1}, {"Relu", 1, line + 1},
+               {"Sigmoid", 1, line + 2}, {"Where", 1, line + 2}, {"Mean", 1, line + 2},
+               {"Mul", 1, doubled_line}};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        const char *p = text;
+        for (int k = 0; k < ops[i].n; k++) {
+            snprintf(want, sizeof want, "label=\"%sBackward0", ops[i].op);
+            assert_non_null(p = strstr(p, want));
+            snprintf(want, sizeof want, "test_graph.c:%d\"", ops[i].line);
+            assert_true(strstr(p++, want) && strstr(p, want) < strchr(p, ';'));
+        }
+    }
+    tp_module_free(net);
+    tp_scope_end(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {TPT(a_drawing_has_every_op_once),
+                                       TPT(ops_inside_a_call_have_its_line),
                                        TPT(the_first_nan_is_named)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

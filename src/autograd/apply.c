@@ -27,12 +27,24 @@ tp_tensor *tp__apply(tp__call *c) {
     return tp__apply_named(c, c->op->grad_fn);
 }
 
+/* What a call made on the way to its result stands where the call does, unless it has a place of
+ * its own: a user's module says where in it an op is. */
+TP__APART static void site_parts(const tp__node *whole) {
+    tp__node *n = whole->prev;
+    for (int i = 0; i < whole->parts && n; i++, n = n->prev)
+        if (!n->file) {
+            n->file = whole->file;
+            n->line = whole->line;
+        }
+}
+
 tp_tensor *tp__site(tp_tensor *t, const char *file, int line) {
     if (TP__UNLIKELY(!t))
         tp__error_site(file, line);
     else if (t->node && !t->node->file) {
         t->node->file = file;
         t->node->line = line;
+        if (TP__UNLIKELY(t->node->parts)) site_parts(t->node);
     }
     return t;
 }

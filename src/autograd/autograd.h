@@ -63,7 +63,8 @@ typedef struct tp__node {
     const char *grad_fn;
     const char *file; /* call site, or NULL */
     int line;
-    bool freed; /* a backward went through it */
+    bool freed;     /* a backward went through it */
+    uint16_t parts; /* nodes before it that its call made too, and that get its site */
     uint64_t mark;
     tp_tensor *grad; /* of call.out, while a backward runs */
     struct tp__node *prev, *next;
@@ -73,5 +74,8 @@ typedef struct tp__node {
 } tp__node;
 int64_t tp__tape_length(void);
 tp__node *tp__tape_last(void); /* the newest; they are linked by prev */
+/* t is the result of one call of the user, which made all nodes since `before`: where the call
+ * stands is where they were made. Returns t, which may be NULL. */
+tp_tensor *tp__tape_one_call(const tp__node *before, tp_tensor *t);
 
 #endif

@@ -84,6 +84,7 @@ tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn) {
     n->file = NULL;
     n->line = 0;
     n->freed = false;
+    n->parts = 0;
     n->mark = 0;
     n->grad = NULL;
     hold(n, c);
@@ -98,6 +99,15 @@ tp_tensor *tp__tape_record(const tp__call *c, const char *grad_fn) {
     c->out->grad_fn = grad_fn;
     c->out->requires_grad = true;
     return tp__scope_push(me, node_release, n) ? c->out : NULL;
+}
+
+tp_tensor *tp__tape_one_call(const tp__node *before, tp_tensor *t) {
+    if (!t || !t->node) return t;
+    int parts = -1; /* stays where t is not among them: handed through as it came */
+    for (const tp__node *n = tape.last; n && n != before && parts < UINT16_MAX; n = n->prev)
+        if (parts >= 0 || n == t->node) parts++;
+    if (parts > 0) t->node->parts = (uint16_t)parts;
+    return t;
 }
 
 /* ---- walking backwards ----------------------------------------------------------------------- */

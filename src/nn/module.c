@@ -77,7 +77,8 @@ tp_tensor *tp_forward_n(tp_module *m, tp_tensor *const *in, int n) {
     if (!m || !in) return tp__error_null("forward"), NULL;
     for (int i = 0; i < n; i++)
         if (!in[i]) return tp__error_null("forward"), NULL;
-    tp_tensor *y = m->c->forward(m->self, in, n);
+    const tp__node *before = tp__tape_last();
+    tp_tensor *y = tp__tape_one_call(before, m->c->forward(m->self, in, n));
     if (TP__UNLIKELY(!y) && !tp_error_code())
         tp_error_set(TP_EUSER, "%s: its forward gave no tensor and no error", m->c->name);
     return y;

@@ -250,6 +250,8 @@ tp_tensor *tp_mnist_loss(tp_tensor *x, tp_tensor *target) {
     if (!x || !target) return tp__error_null("mnist_loss"), NULL;
     tp_shape both;
     if (!tp__broadcast("mnist_loss", &x->s, &target->s, &both)) return NULL;
-    tp_tensor *p = tp_sigmoid(x);
-    return tp_mean(tp_where(tp_eq(target, tp_num_int(1)), tp_sub(tp_num_int(1), p), p));
+    const tp__node *before = tp__tape_last();
+    tp_tensor *p = tp_sigmoid(x),
+              *off = tp_where(tp_eq(target, tp_num_int(1)), tp_sub(tp_num_int(1), p), p);
+    return tp__tape_one_call(before, tp_mean(off));
 }
