@@ -50,28 +50,28 @@ DEFINE_CAST(uint8_t, bool, uint8_t, u8, x != 0)
 /* ---- plain copies of a width ----------------------------------------------------------------- */
 
 /* A source that lies across: 16 x 16 elements at a time through a buffer, so that every cache
- * line of both sides is touched once and whole, however their distances collide in the cache. */
-enum { SQUARE = 16, LINE = 64 };
+ * line of both sides is touched once and whole, however their distances collide in the cache.
+ *
+ * A large result: two squares beside each other, as memory takes half as long for two neighbouring
+ * lines as for two far ones; the lines of the next rows of the source are fetched meanwhile, in the
+ * order in which they lie. */
+enum { SQUARE = 16, PAIR = 2 * SQUARE, BLOCK = 512, LINE = 64 };
 
-/* to[i][j] = from[j][i] for a square; past: in whole lines past the caches. */
-#define DEFINE_SQUARE(T, w)                                                                       \
-    static void square_##w(char *to, const char *from, int64_t to_row, int64_t from_col,          \
-                           bool past) {                                                           \
-        T buf[SQUARE][SQUARE];                                                                    \
-        _Alignas(LINE) T row[SQUARE];                                                             \
-        for (int j = 0; j < SQUARE; j++) memcpy(buf[j], from + j * from_col, sizeof buf[j]);      \
-        for (int i = 0; i < SQUARE; i++, to += to_row) {                                          \
-            for (int j = 0; j < SQUARE; j++) row[j] = buf[j][i];                                  \
-            if (!past) memcpy(to, row, sizeof row);                                               \
-            for (int b = 0; past && b < (int)sizeof row; b += (int)sizeof(__m128i))               \
-                _mm_stream_si128((__m128i *)(to + b), *(const __m128i *)((const char *)row + b)); \
-        }                                                                                         \
+/* to[i][j] = from[j][i] for a square. */
+#define DEFINE_SQUARE(T, w)                                                                  \
+    static void square_##w(char *to, const char *from, int64_t to_row, int64_t from_col) {   \
+        T buf[SQUARE][SQUARE], row[SQUARE];                                                  \
+        for (int j = 0; j < SQUARE; j++) memcpy(buf[j], from + j * from_col, sizeof buf[j]); \
+        for (int i = 0; i < SQUARE; i++, to += to_row) {                                     \
+            for (int j = 0; j < SQUARE; j++) row[j] = buf[j][i];                             \
+            memcpy(to, row, sizeof row);                                                     \
+        }                                                                                    \
     }
 DEFINE_SQUARE(uint8_t, u8)
 DEFINE_SQUARE(uint64_t, w64)
 #if TP_ISA_LEVEL >= 4
 /* In registers: pairs of rows, pairs of pairs, then quarters of registers change places. */
-static void square_w32(char *to, const char *from, int64_t to_row, int64_t from_col, bool past) {
+static void square_w32(char *to, const char *from, int64_t to_row, int64_t from_col) {
     __m512i r[SQUARE], t[SQUARE];
     TP__UNROLL
     for (int i = 0; i < SQUARE; i++) r[i] = _mm512_loadu_si512(from + i * from_col);
@@ -99,59 +99,98 @@ static void square_w32(char *to, const char *from, int64_t to_row, int64_t from_
         r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
         r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
     }
-    if (past) {
-        TP__UNROLL
-        for (int i = 0; i < SQUARE; i++) _mm512_stream_si512((void *)(to + i * to_row), r[i]);
-    } else {
-        TP__UNROLL
-        for (int i = 0; i < SQUARE; i++) _mm512_storeu_si512(to + i * to_row, r[i]);
-    }
+    TP__UNROLL
+    for (int i = 0; i < SQUARE; i++) _mm512_storeu_si512(to + i * to_row, r[i]);
 }
 #else
 DEFINE_SQUARE(uint32_t, w32)
 #endif
 #undef DEFINE_SQUARE
 
-#define DEFINE_COPY(T, w)                                                                    \
-    static void corner_##w(char *to, const char *from, int64_t m, int64_t n, int64_t to_row, \
-                           int64_t from_col) {                                               \
-        for (int64_t i = 0; i < m; i++) {                                                    \
-            T *row = (T *)(to + i * to_row);                                                 \
-            for (int64_t j = 0; j < n; j++)                                                  \
-                row[j] = *(const T *)(from + i * (int64_t)sizeof(T) + j * from_col);         \
-        }                                                                                    \
-    }                                                                                        \
-    static void across_##w(const tp__pw_block *b) {                                          \
-        char *to = b->ptr[0];                                                                \
-        const char *from = b->ptr[1];                                                        \
-        const bool past = b->large && SQUARE * sizeof(T) >= LINE &&                          \
-                          ((uintptr_t)to | (uintptr_t)b->row[0]) % LINE == 0;                \
-        for (int64_t j = 0; j < b->n; j += SQUARE)                                           \
-            for (int64_t i = 0; i < b->m; i += SQUARE) {                                     \
-                const int64_t m = b->m - i < SQUARE ? b->m - i : SQUARE;                     \
-                const int64_t n = b->n - j < SQUARE ? b->n - j : SQUARE;                     \
-                char *t = to + i * b->row[0] + j * (int64_t)sizeof(T);                       \
-                const char *f = from + i * (int64_t)sizeof(T) + j * b->col[1];               \
-                if (m == SQUARE && n == SQUARE)                                              \
-                    square_##w(t, f, b->row[0], b->col[1], past);                            \
-                else                                                                         \
-                    corner_##w(t, f, m, n, b->row[0], b->col[1]);                            \
-            }                                                                                \
-        if (past) _mm_sfence();                                                              \
-    }                                                                                        \
-    TP__INLINE void loop_##w(int64_t n, void *const *ptr, double p, double q) {              \
-        (void)p, (void)q;                                                                    \
-        memmove(ptr[0], ptr[1], (size_t)n * sizeof(T));                                      \
-    }                                                                                        \
-    PAST_CACHES(past_##w, loop_##w, T, FROM(1, sizeof(T)))                                   \
-    static void copy_##w(const tp__pw_block *b) {                                            \
-        static const tp__pw_kernel k = {.all = {loop_##w, past_##w},                         \
-                                        .size = {sizeof(T), sizeof(T)}};                     \
-        if (b->m > 1 && b->n > 1 && b->col[0] == sizeof(T) && b->row[1] == sizeof(T) &&      \
-            b->col[1] > (int64_t)sizeof(T))                                                  \
-            across_##w(b);                                                                   \
-        else                                                                                 \
-            tp__pw_drive(&k, b);                                                             \
+/* Rows of the source, line by line. */
+typedef struct coming {
+    const char *row;
+    int64_t apart, lines, line;
+} coming;
+
+static void fetch(coming *c, int n) {
+    for (; n > 0; n--) {
+        __builtin_prefetch(c->row + c->line * LINE, 0, 2);
+        if (++c->line < c->lines) continue;
+        c->line = 0;
+        c->row += c->apart;
+    }
+}
+
+#define DEFINE_COPY(T, w)                                                                         \
+    static void corner_##w(char *to, const char *from, int64_t m, int64_t n, int64_t to_row,      \
+                           int64_t from_col) {                                                    \
+        for (int64_t i = 0; i < m; i++) {                                                         \
+            T *row = (T *)(to + i * to_row);                                                      \
+            for (int64_t j = 0; j < n; j++)                                                       \
+                row[j] = *(const T *)(from + i * (int64_t)sizeof(T) + j * from_col);              \
+        }                                                                                         \
+    }                                                                                             \
+    static void squares_##w(char *to, const char *from, int64_t m, int64_t n, int64_t to_row,     \
+                            int64_t from_col) {                                                   \
+        for (int64_t j = 0; j < n; j += SQUARE)                                                   \
+            for (int64_t i = 0; i < m; i += SQUARE) {                                             \
+                const int64_t rows = m - i < SQUARE ? m - i : SQUARE;                             \
+                const int64_t columns = n - j < SQUARE ? n - j : SQUARE;                          \
+                char *t = to + i * to_row + j * (int64_t)sizeof(T);                               \
+                const char *f = from + i * (int64_t)sizeof(T) + j * from_col;                     \
+                if (rows == SQUARE && columns == SQUARE)                                          \
+                    square_##w(t, f, to_row, from_col);                                           \
+                else                                                                              \
+                    corner_##w(t, f, rows, columns, to_row, from_col);                            \
+            }                                                                                     \
+    }                                                                                             \
+    /* Whole pairs of squares, past the caches. */                                                \
+    static void pairs_##w(char *to, const char *from, int64_t m, int64_t n, int64_t to_row,       \
+                          int64_t from_col) {                                                     \
+        const int64_t size = (int64_t)sizeof(T), lines = m * size / LINE;                         \
+        for (int64_t j = 0; j < n; j += PAIR) {                                                   \
+            coming next = {from + (j + PAIR) * from_col, from_col, lines, 0};                     \
+            for (int64_t i = 0; i < m; i += SQUARE) {                                             \
+                _Alignas(LINE) T pair[SQUARE][PAIR];                                              \
+                const char *f = from + i * size + j * from_col;                                   \
+                if (j + PAIR < n) fetch(&next, PAIR *SQUARE *(int)sizeof(T) / LINE);              \
+                square_##w((char *)pair, f, sizeof *pair, from_col);                              \
+                square_##w((char *)(*pair + SQUARE), f + SQUARE * from_col, sizeof *pair,         \
+                           from_col);                                                             \
+                for (int r = 0; r < SQUARE; r++)                                                  \
+                    store_past_caches(to + (i + r) * to_row + j * size, pair[r],                  \
+                                      (int)sizeof pair[r]);                                       \
+            }                                                                                     \
+        }                                                                                         \
+    }                                                                                             \
+    static void across_##w(const tp__pw_block *b) {                                               \
+        char *to = b->ptr[0];                                                                     \
+        const char *from = b->ptr[1];                                                             \
+        const int64_t size = (int64_t)sizeof(T), to_row = b->row[0], from_col = b->col[1];        \
+        const bool past =                                                                         \
+            b->large && ((uintptr_t)to | (uintptr_t)to_row) % LINE == 0 && PAIR * size >= LINE;   \
+        const int64_t m = past ? b->m / SQUARE * SQUARE : 0, n = past ? b->n / PAIR * PAIR : 0;   \
+        for (int64_t i = 0; i < m; i += BLOCK)                                                    \
+            pairs_##w(to + i * to_row, from + i * size, m - i < BLOCK ? m - i : BLOCK, n, to_row, \
+                      from_col);                                                                  \
+        squares_##w(to + n * size, from + n * from_col, m, b->n - n, to_row, from_col);           \
+        squares_##w(to + m * to_row, from + m * size, b->m - m, b->n, to_row, from_col);          \
+        if (past) _mm_sfence();                                                                   \
+    }                                                                                             \
+    TP__INLINE void loop_##w(int64_t n, void *const *ptr, double p, double q) {                   \
+        (void)p, (void)q;                                                                         \
+        memmove(ptr[0], ptr[1], (size_t)n * sizeof(T));                                           \
+    }                                                                                             \
+    PAST_CACHES(past_##w, loop_##w, T, FROM(1, sizeof(T)))                                        \
+    static void copy_##w(const tp__pw_block *b) {                                                 \
+        static const tp__pw_kernel k = {.all = {loop_##w, past_##w},                              \
+                                        .size = {sizeof(T), sizeof(T)}};                          \
+        if (b->m > 1 && b->n > 1 && b->col[0] == sizeof(T) && b->row[1] == sizeof(T) &&           \
+            b->col[1] > (int64_t)sizeof(T))                                                       \
+            across_##w(b);                                                                        \
+        else                                                                                      \
+            tp__pw_drive(&k, b);                                                                  \
     }
 DEFINE_COPY(uint8_t, u8)
 DEFINE_COPY(uint32_t, w32)
