@@ -118,6 +118,7 @@ static void probabilities_are_a_softmax(void **state) {
     const tp_model_opts o = opts_for(net);
     tp_model *m = tp_model_new(&o);
     tp_tensor *x = some_images(7), *p = tp_model_predict(m, x);
+    assert_true(tp_equal(tp_model_predict(m, tp_view(x, TP_SHAPE(7, 1, 2, 3))), p));
     assert_true(tp_equal(p, tp_softmax(tp_forward(net, x), 1)));
     assert_false(tp_requires_grad(p));
     assert_int_equal(tp_size(p, 0) * 10 + tp_size(p, 1), 73);
@@ -160,9 +161,11 @@ static void wrong_questions(void **state) {
     const tp_model_opts o = opts_for(net);
     tp_model *m = tp_model_new(&o);
     assert_null(tp_model_predict(m, tp_zeros(TP_SHAPE(1, 2, 3), TP_FLOAT32)));
-    tpt_expect_error(TP_ESHAPE, "model_predict: x is float32 [1, 2, 3], not float32 [N, 6]");
+    tpt_expect_error(TP_ESHAPE,
+                     "model_predict: x is float32 [1, 2, 3], not float32 [N, 6] or [N, 1, 2, 3]");
     assert_null(tp_model_predict(m, tp_zeros(TP_SHAPE(1, 6), TP_UINT8)));
-    tpt_expect_error(TP_ESHAPE, "model_predict: x is uint8 [1, 6], not float32 [N, 6]");
+    tpt_expect_error(TP_ESHAPE,
+                     "model_predict: x is uint8 [1, 6], not float32 [N, 6] or [N, 1, 2, 3]");
     assert_null(tp_model_predict(m, NULL));
     tpt_expect_error(TP_ENULL, "model_predict: an argument is NULL");
     assert_null(tp_model_class(m, 3));

@@ -165,8 +165,8 @@ TP_API TP_BORROWED const char *tp_model_info(const tp_model *m, const char *key)
 TP_API int64_t tp_model_info_len(const tp_model *m);
 TP_API TP_BORROWED const char *tp_model_info_key(const tp_model *m, int64_t i);
 TP_API TP_MUST_CHECK tp_status tp_model_weights_sha256(const tp_model *m, char hex[65]);
-/* Class probabilities of images x[N, C*H*W] float32 -> [N, classes]; of one file (what was
- * converted goes to `did`). May run on many threads at once. */
+/* Class probabilities of images x[N, C, H, W], or x[N, C*H*W], float32 -> [N, classes]; of one file
+ * (what was converted goes to `did`). May run on many threads at once. */
 TP_API TP_SCOPED tp_tensor *tp_model_predict(const tp_model *m, tp_tensor *x);
 TP_API TP_MUST_CHECK tp_status tp_model_predict_file(const tp_model *m, const char *path,
                                                      float *prob, int n, char *did,

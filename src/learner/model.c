@@ -406,18 +406,26 @@ static tp_tensor *both_classes(tp_tensor *logit, int positive) {
     return tp_cat(positive ? (tp_tensor *[]){q, p} : (tp_tensor *[]){p, q}, 2, 1);
 }
 
+/* x[N, C, H, W] or x[N, C*H*W]. */
+static bool fits_model(const tp_model *m, const tp_tensor *x) {
+    const int64_t *s = x->shape;
+    return x->dtype == TP_FLOAT32 &&
+           ((x->ndim == 2 && s[1] == pixels_of(m)) ||
+            (x->ndim == 4 && s[1] == m->channels && s[2] == m->height && s[3] == m->width));
+}
 tp_tensor *tp_model_predict(const tp_model *m, tp_tensor *x) {
     if (!m || !x) return tp__error_null("model_predict"), NULL;
-    if (x->ndim != 2 || x->shape[1] != pixels_of(m) || x->dtype != TP_FLOAT32) {
+    if (!fits_model(m, x)) {
         char text[TP__SHAPE_TEXT];
         const tp_shape s = tp__shape(x);
-        return tp__fail(TP_ESHAPE, "model_predict: x is %s %s, not float32 [N, %lld]",
+        return tp__fail(TP_ESHAPE,
+                        "model_predict: x is %s %s, not float32 [N, %lld] or [N, %d, %d, %d]",
                         tp_dtype_name((tp_dtype)x->dtype), tp__shape_text(&s, text),
-                        (long long)pixels_of(m));
+                        (long long)pixels_of(m), m->channels, m->height, m->width);
     }
     const tp_scope scope = tp_scope_no_grad();
     if (!scope.depth) return NULL;
-    tp_tensor *y = tp_forward(m->module, x);
+    tp_tensor *y = tp_forward(m->module, tp_reshape(x, TP_SHAPE(x->shape[0], pixels_of(m))));
     y = m->binary ? both_classes(y, m->positive) : tp_softmax(y, 1);
     if (y) y = tp_scope_escape(scope, y);
     tp_scope_end(scope);
