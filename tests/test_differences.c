@@ -61,6 +61,9 @@ static void a_saved_value_that_changed_is_noticed(void **state) {
     assert_non_null(tp_fill_(c, 5));
     assert_int_equal(tp_backward(loss), TP_EGRAD);
     tpt_expect_error(TP_EGRAD, "backward of mul (test_differences.c:...");
+    tp_tensor *p = tp_prod(w); /* PyTorch saves the product too, which no gradient needs */
+    assert_non_null(tp_fill_(tp_detach(p), 5));
+    tpt_ok(tp_backward(p));
     tp_scope_end(s);
 }
 
@@ -305,6 +308,8 @@ static void numbers_at_the_edges(void **state) {
     assert_true(tp_item(tp_remainder(tp_scalar(1, TP_FLOAT32), tiny)) >= 0); /* no NaN */
     assert_true(tp_equal(tp_pow(tiny, -0.3), tp_pow(tiny, tp_scalar(-0.3, TP_FLOAT32))));
     assert_true(tp_item(tp_sigmoid(tp_scalar(-92.8, TP_FLOAT32))) > 0);
+    assert_true(isinf(tp_item(tp_std(tp_floats(TP_SHAPE(2), 0, 1e20f), 0))));
+    assert_true(tp_item(tp_std(tp_floats(TP_SHAPE(2), 0, 1e18f), 0)) < 1e18);
     tp_scope_end(s);
 }
 
@@ -381,6 +386,7 @@ static const struct {
     {"integers to negative powers", numbers_at_the_edges},
     {"quotients beyond a float", numbers_at_the_edges},
     {"numbers as exponents", numbers_at_the_edges},
+    {"squares beyond a float", numbers_at_the_edges},
     {"numbers below the smallest normal one", numbers_at_the_edges},
     {"targets of another dtype", targets_are_converted},
     {"class numbers", targets_are_converted},

@@ -505,6 +505,10 @@ static void test_ties(void **state) {
     expect_grad(a, tp_sum(tp_max_dim(a, 0, 0, NULL)), (float[]){0, 1, 0, 0}, 4);
     tp_zero_grad(a);
     expect_grad(a, tp_sum(tp_clamp(a, 1, 2)), (float[]){1, 1, 1, 0}, 4);
+    tp_zero_grad(a); /* an infinite gradient does not reach the others, a NaN takes it all */
+    expect_grad(a, tp_mul(tp_max(a), (double)INFINITY), (float[]){0, INFINITY, INFINITY, 0}, 4);
+    tp_tensor *nan = tp_requires_grad_(tp_floats(TP_SHAPE(4), 1, NAN, 2, NAN));
+    expect_grad(nan, tp_max(nan), (float[]){0, 0.5f, 0, 0.5f}, 4);
     tp_tensor *n = tp_relu(tp_floats(TP_SHAPE(2), NAN, -1));
     assert_true(isnan(tp_data_f32(n)[0]) && tp_data_f32(n)[1] == 0);
     tp_scope_end(s);

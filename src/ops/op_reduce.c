@@ -228,17 +228,16 @@ static bool nothing_to_find(const char *what, const tp_tensor *x, uint32_t axes)
     return true;
 }
 
-/* Over everything: equals share the gradient evenly. */
+/* Over everything: equals, or all NaN, share the gradient evenly. */
 static tp_tensor *extreme_forward(tp__call *c) {
     if (nothing_to_find(c->op->name, c->in[0], axes_of(c))) return NULL;
     return tp__fold(c->op->name, c->u.v.n[2] ? TP__RED_MIN : TP__RED_MAX, c->in[0], axes_of(c),
                     keeps(c));
 }
 static tp_tensor *extreme_backward(const tp__call *c, tp_tensor *g, int i) {
-    tp_tensor *x = c->in[i], *eq = tp__pw(TP__PW_eq, x, c->out);
-    tp_tensor *hit = eq ? tp__to(eq, (tp_dtype)x->dtype) : NULL;
-    tp_tensor *count = hit ? tp__fold("max", TP__RED_SUM, hit, every_axis(x), false) : NULL;
-    return count ? tp__pw(TP__PW_mul, hit, tp__pw(TP__PW_div, g, count)) : NULL;
+    tp_tensor *x = c->in[i], *hit = tp_logical_or(tp_eq(x, c->out), tp_isnan(x));
+    tp_tensor *count = tp_to(tp_sum(hit), (tp_dtype)x->dtype);
+    return tp_where(hit, tp_div(g, count), tp_num(0)); /* an infinite g is no NaN elsewhere */
 }
 static const tp__op op_max = {.name = "max",
                               .grad_fn = "MaxBackward1",

@@ -8,6 +8,7 @@ A program is a few lines. Values are numbered in the order in which they are mad
     P I                               program I begins; no value is left from the one before
     L dtype sizes bytes               a new contiguous tensor
     R value                           it requires a gradient
+    N                                 the next call is not recorded
     O op arguments                    a call; then X if it is an error, or one V for each result:
     V dtype sizes strides offset shares ulp abs fn bytes
     B value bytes                     backward of a value from that gradient; then X, or for each leaf:
@@ -35,7 +36,7 @@ import warnings
 import torch
 
 import rules
-from surface import NAMES, OPS
+from surface import NAMES, OPS, STRETCHING, stretched_pair
 from words import DTYPES, FLOATS, LIMIT, Many, Number, Shape, T, bytes_of, numbers, token
 
 torch.set_num_threads(1)
@@ -56,14 +57,21 @@ class Program:
     def __init__(self, seed, index):
         self.r = random.Random(f"{seed}/{index}")
         self.values, self.storages, self.leaves, self.lines = [], [], [], [f"P {index}"]
-        self.followed = set()  # storages of what the tape has seen
+        self.roots = []  # of each value: the leaves that it depends on
+        self.used = set()  # values that others depend on
+        self.finite, self.largest, self.quiet, self.calling = True, 0.0, False, None
+        self.saved, self.copied, self.changed = [], [], set()
         self.tracks = self.r.random() < 0.7
 
     # ---- values ------------------------------------------------------------------------------
 
-    def push(self, t):
+    def push(self, t, roots=frozenset()):
         self.values.append(t)
         self.storages.append(t.storage().data_ptr())
+        self.roots.append(roots)
+        if t.dtype in FLOATS:
+            self.finite &= bool(torch.isfinite(t).all())
+            self.largest = max(self.largest, largest(t))
         return T(len(self.values) - 1)
 
     def shares(self, t):
@@ -147,32 +155,39 @@ class Program:
         """A new value of that shape in a random layout, which may require a gradient; its index."""
         i = self.laid_out(shape, dtype, kind)
         t = self.values[i]
-        if self.tracks and dtype in FLOATS and self.r.random() < 0.7 and torch.isfinite(t).all():
+        if self.tracks and dtype in FLOATS and self.r.random() < 0.8 and torch.isfinite(t).all():
             self.lines.append(f"R {i}")
             t.requires_grad_()
             self.leaves.append(i)
-            self.followed.add(t.storage().data_ptr())
+            self.roots[i] = frozenset([i])
         return i
 
     def pick(self, low=0, high=6, dtype=None):
-        """A value to work on: often the newest one."""
+        """A value to work on: often the newest one, or the newest that has a gradient."""
         r = self.r
         fit = [i for i, t in enumerate(self.values) if low <= t.dim() <= high and
                (dtype is None or t.dtype in dtype)]
+        if self.tracks and r.random() < 0.5:
+            fit = [i for i in fit if self.values[i].requires_grad] or fit
         if fit and r.random() < 0.75:
             return T(fit[-1] if r.random() < 0.6 else r.choice(fit))
         return self.new(self.shape(low, high), r.choice(dtype) if dtype else self.dtype())
 
-    def partner(self, i, dtype=None, exact=False):
-        """A value that broadcasts with value i, now and then one that does not."""
+    def partner(self, i, dtype=None, grows=True):
+        """A value that broadcasts with value i, which it may stretch (grows); now and then one that
+        does not."""
         r, shape = self.r, list(self.values[i].shape)
         if r.random() < 0.1:
             return T(r.randrange(len(self.values)))
-        if not exact:
-            shape = [1 if r.random() < 0.25 else s for s in shape]
+        if grows and r.random() < 0.5:
+            shape = [r.choice((2, 3)) if s == 1 and r.random() < 0.7 else s for s in shape]
+            more = min(6 - len(shape), r.choice((0, 1, 1, 2)))
+            shape = [r.choice((1, 2, 3)) for _ in range(more)] + shape
+            if math.prod(shape) > LIMIT:
+                shape = list(self.values[i].shape)
+        else:
             shape = shape[r.choice((0, 0, 0, 1, 2)):]
-            if r.random() < 0.1 and 2 * math.prod(shape) <= LIMIT and len(shape) < 6:
-                shape = [2] + shape
+        shape = [1 if r.random() < 0.25 else s for s in shape]
         if r.random() < 0.02:
             shape = [s + 1 for s in shape]
         own = self.values[i].dtype if r.random() < 0.6 else self.dtype()
@@ -193,39 +208,75 @@ class Program:
         return [self.values[a] if isinstance(a, T) else a.value if isinstance(a, Number) else
                 [self.values[i] for i in a] if isinstance(a, Many) else a for a in args]
 
-    def call(self, name, args):
-        """Do it in PyTorch and write it down; the index of the first result, None if there is
-        none."""
+    # What PyTorch saves for backward is copied. So its gradients are always those of the forward,
+    # and a change in place is no error of PyTorch's own, but noted.
+
+    def pack(self, t):
+        t = t.detach()
+        at = t.storage().data_ptr()
+        which = [k for k, a in enumerate(self.operands) if a.storage().data_ptr() == at] or [-1]
+        self.saved.append([t, t.clone(), t._version,
+                           rules.reads(self.calling, which[0], self.operands, t)])
+        return self.saved[-1]
+
+    def unpack(self, saved):
+        t, copy, version, read = saved
+        if t._version != version:
+            self.changed.add(read)
+        return copy
+
+    def call(self, name, args, quiet=False):
+        """Do it in PyTorch, unrecorded if quiet, and write it down; the index of the first result,
+        None if there is none."""
         op, given = OPS[name], self.values_of(args)
         verdict = rules.verdict(self, name, args, given)
         if verdict is rules.LEFT_OUT:
             return None
-        before = given[0].clone() if op.writes else None
+        before = given[0].detach().clone() if op.writes else None
+        fresh = [s for s in self.saved if s[0]._version == s[2]] if op.writes else []
+        if quiet:
+            self.lines.append("N")
         self.lines.append(" ".join(["O", name] + [token(a) for a in args]))
         try:
             if verdict is rules.REFUSED:
                 raise ValueError("taper refuses it")
-            out = (verdict or op.torch)(*given)
-            out = out if isinstance(out, (tuple, list)) else (out,)
+            out = self.run(op, verdict or op.torch, given, quiet)
             if any(t.dtype not in DTYPES for t in out):
                 raise TypeError("no such dtype here")
         except ERRORS:
             if op.writes and verdict is not rules.REFUSED:
-                given[0].copy_(before)  # it may have got part of the way
+                with torch.no_grad():
+                    given[0].copy_(before)  # it may have got part of the way
+                for s in fresh:
+                    s[2] = s[0]._version
             self.lines.append("X")
             return None
+        sources = [i for a in args for i in (a if isinstance(a, Many) else [a]) if isinstance(i, T)]
+        roots = frozenset().union(*(self.roots[i] for i in sources))
         if any(t.requires_grad for t in out):
-            tensors = [v for g in given for v in (g if isinstance(g, list) else [g])]
-            self.followed.update(t.storage().data_ptr() for t in [*tensors, *out]
-                                 if isinstance(t, torch.Tensor))
-        return [self.result(op, given, t, len(out) == 1) for t in out][0]
+            self.used.update(sources)
+            kept = {s[0].storage().data_ptr() for s in self.saved}
+            self.copied += [(self.values[i], self.values[i]._version) for i in sources
+                            if not self.values[i].numel() or
+                            name in rules.COPIED and self.storages[i] not in kept]
+        return [self.result(op, given, t, len(out) == 1, roots) for t in out][0]
 
-    def result(self, op, given, t, alone):
+    def run(self, op, call, given, quiet):
+        x, self.operands = given[0], rules.tensors(given)
+        if quiet and op.view and not op.writes:  # PyTorch's own views from there are of no use later
+            given = [x.detach(), *given[1:]]
+        with torch.set_grad_enabled(not quiet):
+            with torch.autograd.graph.saved_tensors_hooks(self.pack, self.unpack):
+                out = call(*given)
+        out = out if isinstance(out, (tuple, list)) else (out,)
+        return [x if t is given[0] else t for t in out]
+
+    def result(self, op, given, t, alone, roots):
         shares = self.shares(t)
         view = op.view and shares not in (-1, len(self.values))
         if not view and t.stride() != torch.empty(t.shape).stride():
             rules.used("memory of results")
-            t.data = t.data.clone(memory_format=torch.contiguous_format)
+            self.settle(t)
             shares = len(self.values) if t.numel() else -1
         inexact = t.dtype in FLOATS and op.bound is not None
         bound = op.bound(given, t) if inexact else 0.0
@@ -236,39 +287,62 @@ class Program:
                           f"{op.ulp if inexact else 0} {bound:.3g} {fn} {bytes_of(t)}")
         if t.requires_grad and t.grad_fn is not None and alone:
             t.retain_grad()
-        return self.push(t)
+        return self.push(t, roots if t.requires_grad else frozenset())
+
+    def settle(self, t):
+        """Contiguous memory for t, also for who has saved it."""
+        old = t.storage().data_ptr()
+        t.data = t.data.clone(memory_format=torch.contiguous_format)
+        for saved in self.saved:
+            if saved[0].storage().data_ptr() == old:
+                saved[0], saved[2] = t.detach(), t._version
 
     def step(self):
         name = self.r.choice(NAMES)
-        args = OPS[name].make(self)
-        if args is not None:
-            self.call(name, args)
+        make = OPS[name].make
+        if self.tracks and self.r.random() < 0.2:  # two gradients, each with axes to sum over
+            name, make = self.r.choice(STRETCHING), stretched_pair
+        self.quiet = self.tracks and self.r.random() < (0.3 if OPS[name].writes else 0.05)
+        self.call(name, make(self), self.quiet)
+
+    def ends(self):
+        """Values with a history that no other depends on."""
+        return [T(i) for i, t in enumerate(self.values)
+                if t.requires_grad and t.grad_fn is not None and i not in self.used]
 
     def backward(self):
-        ready = [i for i, t in enumerate(self.values) if t.requires_grad and t.grad_fn is not None]
-        if not ready:
+        if len(self.ends()) > 1 and self.r.random() < 0.7:  # all in one
+            flat = [self.call("reshape", [i, Shape([-1])]) for i in self.ends()]
+            self.call("cat", [Many(i for i in flat if i is not None), 0])
+        ready = self.ends()
+        if not ready or any(t._version != version for t, version in self.copied):
             return
         i = ready[-1]
         t = self.values[i]
         g = self.fill(t.shape, t.dtype, "grid")
         self.lines.append(f"B {i} {bytes_of(g)}")
-        try:
-            t.backward(g)
-        except RuntimeError:
+        t.backward(g)
+        if None in self.changed:
+            self.lines.pop()
+            return
+        if rules.notices(self.changed):
             self.lines.append("X")
             return
-        tracked = [v for v in self.values if v.requires_grad and v.grad is not None]
-        scale = max(largest(v.grad) for v in tracked)
-        finite = all(torch.isfinite(v).all() for v in self.values if v.dtype in FLOATS)
         single = any(v.dtype == torch.float32 for v in self.values)
         for leaf in self.leaves:
             grad = self.values[leaf].grad
+            if grad is None:
+                self.lines.append(f"G {leaf} 0 none")
+                continue
+            scale = max(largest(v.grad) for v, roots in zip(self.values, self.roots)
+                        if leaf in roots and v.grad is not None)
+            if self.largest > 1e6:
+                scale *= self.largest  # which may have cancelled
             bound = (2e-5 if single else 1e-12) * scale
-            self.lines.append(f"G {leaf} 0 none" if grad is None else
-                              f"G {leaf} {'' if finite else '~'}{bound:.3g} {bytes_of(grad)}")
+            self.lines.append(f"G {leaf} {'' if self.finite else '~'}{bound:.3g} {bytes_of(grad)}")
 
     def make(self):
-        for _ in range(self.r.randint(1, 10)):
+        for _ in range(self.r.randint(2, 10)):
             self.step()
         if self.tracks:
             self.backward()

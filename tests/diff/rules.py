@@ -79,12 +79,41 @@ def overlaps(x):
 
 @rule("changes in place", writes=True)
 def tracked(p, args, given):
+    """Where nothing is recorded, only what has a history."""
+    if p.quiet:
+        return REFUSED if given[0].grad_fn is not None else None
     return REFUSED if any(t.requires_grad for t in tensors(given)) else None
 
 
 @rule("a value changed after the forward", writes=True)
-def seen(p, args, given):
-    return LEFT_OUT if given[0].storage().data_ptr() in p.followed else None
+def seen_otherwise(p, args, given):
+    """PyTorch gives the recorded views of memory that changes another history, or refuses them."""
+    at = given[0].storage().data_ptr()
+    views = (t for t, where in zip(p.values, p.storages) if where == at and t._is_view())
+    return LEFT_OUT if any(t.grad_fn is not None for t in views) else None
+
+
+UNREAD = {("prod", -1), ("prod_dim", -1), ("masked_select", 0), ("nll_loss", 0), ("mean_dim", 0),
+          ("gather", 0), ("gather", 1), ("index", 1), ("index_select", 1)}
+# PyTorch now and then saves a copy of an argument of these: its shape or dtype is another there.
+COPIED = {"linear", "matmul", "cross_entropy", "nll_loss", "mse_loss", "mnist_loss",
+          "div", "binary_cross_entropy", "binary_cross_entropy_with_logits"}
+
+
+def reads(name, k, operands, saved):
+    """Does taper's gradient read what PyTorch saves, the k-th operand or, if k is -1, the result?"""
+    if not saved.numel():
+        return None  # which operand it is does not show
+    if (name, k) == ("pow", -1):
+        return operands[-1].requires_grad
+    return (name, k) not in UNREAD
+
+
+def notices(changed):
+    """Is backward an error, where these saved values have changed? Each is the answer of reads."""
+    if False in changed:
+        used("a value changed after the forward")
+    return True in changed
 
 
 @rule("writes to expanded tensors", writes=True)
@@ -157,10 +186,12 @@ def equals(p, args, given):
     return LEFT_OUT if x.requires_grad else lambda *given: (own[0], index)
 
 
-@rule("masks", "where masked_fill masked_select masked_fill_")
+@rule("masks", "where masked_fill masked_select masked_fill_ index_put_")
 def masks(p, args, given):
     at = 0 if p.calling == "where" else 1
     if not isinstance(given[at], torch.Tensor) or given[at].dtype == torch.bool:
+        return None
+    if p.calling == "index_put_" and given[at].dtype == torch.int64:
         return None
     if given[at].dtype != torch.uint8:
         return REFUSED
@@ -249,6 +280,13 @@ def factors_beyond_a_dtype(p, args, given):
     if large and ((size == 0).any() or small) or small and size.isinf().any():
         return LEFT_OUT
     return None
+
+
+@rule("squares beyond a float", "std std_dim")
+def large_squares(p, args, given):
+    x = given[0]
+    large = x.dtype == torch.float32 and (x.isfinite() & (x.abs() > 1e18)).any()
+    return LEFT_OUT if large else None
 
 
 @rule("numbers as exponents", "pow")
@@ -393,7 +431,7 @@ def wrong_gradient(p, args, given):
     if not x.requires_grad:
         return None
     if p.calling == "gelu":
-        return with_dense_gradient
+        return None if p.quiet else with_dense_gradient
     if p.calling == "masked_select":
         return None if x.is_contiguous() else LEFT_OUT
     return LEFT_OUT if x.numel() < 2 else None

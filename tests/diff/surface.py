@@ -138,6 +138,16 @@ def two_or_number(p):
     return [a, p.partner(a)]
 
 
+STRETCHING = "add sub mul div maximum minimum pow".split()
+
+
+def stretched_pair(p):
+    """Two floats in either order, of which one or both are stretched."""
+    a = p.pick(dtype=FLOATS)
+    pair = [a, p.partner(a, dtype=p.r.choice(FLOATS))]
+    return pair if p.r.random() < 0.5 else pair[::-1]
+
+
 def axis_of(p, low=0):
     x = p.pick(low=low)
     return [x, p.axis(p.values[x])]
@@ -493,7 +503,7 @@ def index_for(p, x):
 def whole_enough(x):
     if x.dtype == torch.int64 and ((x > 2**53) | (x < -(2**53))).any():
         raise ValueError("a double does not hold it")
-    if x.requires_grad:
+    if x.requires_grad and torch.is_grad_enabled():
         raise TypeError("not recorded")
     return x.double()
 
@@ -671,19 +681,22 @@ op("mnist_loss", targets, mnist_loss, bound=mean_of_units)
 
 
 def untouched(p, choose=one):
-    """A value to write to: rarely one that the tape follows, where it would not be written."""
+    """A value to write to: rarely one that the tape follows, where it would not be written, but often
+    its storage, or a leaf where nothing is recorded."""
     [x] = choose(p)
-    t = p.values[x]
-    seen = t.storage().data_ptr() in p.followed
-    return p.leaf(t.shape, t.dtype) if seen and p.r.random() < 0.9 else x
+    t, k = p.values[x], p.r.random()
+    if not t.requires_grad or k < (0.6 if p.quiet and t.grad_fn is None else 0.1):
+        return x
+    return p.call("detach", [x]) if k < 0.8 else p.leaf(t.shape, t.dtype)
 
 
 def with_partner(p):
     x = untouched(p)
     if p.r.random() < 0.3:
         return [x, number(p)]
-    b = p.partner(x)
-    return [x, p.call("detach", [b]) if p.values[b].requires_grad and p.r.random() < 0.9 else b]
+    b = p.partner(x, grows=p.r.random() < 0.1)
+    loses = p.values[b].requires_grad and not p.quiet
+    return [x, p.call("detach", [b]) if loses and p.r.random() < 0.9 else b]
 
 
 def with_source(p):
