@@ -28,27 +28,27 @@ same_as() { # golden, options...
     [ "$output" = "561 integers, 366 floats, 725 words compared; 0 lines differ" ]
 }
 
+# The digits are the release build's to show; under a sanitizer each way is run once.
+sanitized() { grep -q '^TAPER_SANITIZE:[A-Z]*=.' "$TAPER_BUILD_DIR/CMakeCache.txt"; }
+
 @test "the published notebook" {
     same_as chapter4_published.txt
-    same_as chapter4_published.txt --run published --seed 42
+    sanitized || same_as chapter4_published.txt --run published --seed 42
 }
 
-@test "a fresh run from seed 42, as PyTorch runs it" {
-    same_as chapter4_fresh_42.txt --run fresh
-}
-
-@test "a fresh run from seed 7, as PyTorch runs it" {
-    same_as chapter4_fresh_7.txt --run fresh --seed 7
-}
-
-@test "a fresh run from seed 0, whose first epochs show the last bits of each gradient" {
+# Seed 0: whose first epochs show the last bits of each gradient.
+@test "fresh runs from seeds 0, 7 and 42, as PyTorch runs them" {
     same_as chapter4_fresh_0.txt --run fresh --seed 0
+    sanitized || same_as chapter4_fresh_7.txt --run fresh --seed 7
+    sanitized || same_as chapter4_fresh_42.txt --run fresh
 }
 
 @test "a fresh run is the same on one thread and on three, and with plain instructions" {
     [ -d "$MNIST" ] || lacks mnist_sample.tgz
-    TAPER_THREADS=1 "$chapter4" --data "$MNIST" --run fresh --seed 7 >one.txt
+    sanitized || TAPER_THREADS=1 "$chapter4" --data "$MNIST" --run fresh --seed 7 >one.txt
     TAPER_THREADS=3 "$chapter4" --data "$MNIST" --run fresh --seed 7 >three.txt
+    "$python" "$compare" "$TAPER_SOURCE_DIR/tests/golden/chapter4_fresh_7.txt" three.txt
+    if sanitized; then return; fi
     cmp one.txt three.txt
     TAPER_ISA=base "$chapter4" --data "$MNIST" --run fresh --seed 7 >base.txt
     "$python" "$compare" "$TAPER_SOURCE_DIR/tests/golden/chapter4_fresh_7.txt" base.txt

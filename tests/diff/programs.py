@@ -259,7 +259,9 @@ class Program:
             self.copied += [(self.values[i], self.values[i]._version) for i in sources
                             if not self.values[i].numel() or
                             name in rules.COPIED and self.storages[i] not in kept]
-        return [self.result(op, given, t, len(out) == 1, roots) for t in out][0]
+        made = [self.result(op, given, t, len(out) == 1, roots) for t in out]
+        self.copied += [(t, t._version) for t in out if t.requires_grad and not t.numel()]
+        return made[0]
 
     def run(self, op, call, given, quiet):
         x, self.operands = given[0], rules.tensors(given)
@@ -328,6 +330,8 @@ class Program:
         if rules.notices(self.changed):
             self.lines.append("X")
             return
+        finite = self.finite and all(torch.isfinite(v.grad).all() for v in self.values
+                                     if v.requires_grad and v.grad is not None)
         single = any(v.dtype == torch.float32 for v in self.values)
         for leaf in self.leaves:
             grad = self.values[leaf].grad
@@ -339,7 +343,7 @@ class Program:
             if self.largest > 1e6:
                 scale *= self.largest  # which may have cancelled
             bound = (2e-5 if single else 1e-12) * scale
-            self.lines.append(f"G {leaf} {'' if self.finite else '~'}{bound:.3g} {bytes_of(grad)}")
+            self.lines.append(f"G {leaf} {'' if finite else '~'}{bound:.3g} {bytes_of(grad)}")
 
     def make(self):
         for _ in range(self.r.randint(2, 10)):

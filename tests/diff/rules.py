@@ -346,6 +346,15 @@ def too_large(p, args, given):
     return None if fits.all() else LEFT_OUT
 
 
+@rule("quotients beyond a float", "div")
+def number_by_tensor(p, args, given):
+    """PyTorch multiplies with 1 / x, which may be infinite."""
+    a, b = given
+    if isinstance(a, torch.Tensor) or b.dtype not in FLOATS:
+        return None
+    return LEFT_OUT if (~(1 / b.detach()).isfinite()).any() else None
+
+
 @rule("quotients beyond a float", "remainder floor_divide")
 def large_quotients(p, args, given):
     dtype = torch.result_type(*given)
