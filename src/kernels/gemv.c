@@ -102,11 +102,13 @@ static void run_tile(void *ctx, int64_t tile) {
         finish_f64(j->g, (const double *)here, z, i, n);
 }
 
-/* Dense rows: as many as are a good read. Dense columns: a width whose sums stay in the first-level
- * cache, or the whole width, in the order of memory, where the matrix comes from memory anyway. */
+/* Dense rows: as many as are a good read or, from memory, long streams. Dense columns: a width
+ * whose sums stay in the first-level cache, or the whole width, in the order of memory, where the
+ * matrix comes from memory anyway. */
 static int64_t tile_outputs(const job *j) {
-    if (j->m_col == 1 && !j->g->chains)
-        return tp__least(TILE, tp__round_up(tp__most(1, READ / tp__most(j->K, 1)), 16));
+    const bool dots = j->m_col == 1 && !j->g->chains;
+    if (dots && j->n * j->K * j->size >= TP__LARGE) return tp__least(TILE, tp__parts(j->n, 8));
+    if (dots) return tp__least(TILE, tp__round_up(tp__most(1, READ / tp__most(j->K, 1)), 16));
     if (j->m_row != 1) return PACKED_OUTPUTS;
     if (j->n * j->K < SHARED) return j->g->chains ? TILE : 2048 / j->size;
     return j->split.n >= 8 ? TILE : tp__least(TILE, tp__round_up(tp__parts(j->n, 8), LINE));
