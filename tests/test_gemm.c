@@ -409,7 +409,7 @@ static void rows_far_apart_change_no_bit(void **state) {
 static void threads_change_no_bit(void **state) {
     (void)state;
     static const int64_t size[][4] = {{300, 200, 400, 1}, {784, 30, 256, 1}, {64, 30, 784, 3},
-                                      {30, 40, 12396, 1}, {2000, 1, 784, 1}, {784, 1, 12396, 1},
+                                      {30, 40, 12396, 1}, {2800, 1, 784, 1}, {784, 1, 12396, 1},
                                       {1, 784, 3000, 2},  {20, 20, 20, 200}};
     static const int threads[] = {1, 2, 3, 5, 8};
     for (int s = 0; s < TP__COUNT(size); s++)
