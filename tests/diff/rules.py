@@ -430,8 +430,9 @@ def with_dense_gradient(x):
 @rule("gradients of PyTorch 1.13 that are wrong", "masked_select gelu var std var_dim std_dim "
       "pow")
 def wrong_gradient(p, args, given):
-    """masked_select of what is not contiguous; gelu's, given one that is not; var and std of fewer
-    than two elements; that of an exponent in float32 where the base is of integers."""
+    """masked_select of other strides than a new tensor's, if only along an axis of size 1; gelu's,
+    given a gradient that is not contiguous; var and std of fewer than two elements; that of an
+    exponent in float32 where the base is of integers."""
     x = given[0]
     if p.calling == "pow":
         wide = isinstance(given[1], torch.Tensor) and given[1].dtype == torch.float64 and \
@@ -442,7 +443,7 @@ def wrong_gradient(p, args, given):
     if p.calling == "gelu":
         return None if p.quiet else with_dense_gradient
     if p.calling == "masked_select":
-        return None if x.is_contiguous() else LEFT_OUT
+        return None if x.stride() == torch.empty(x.shape).stride() else LEFT_OUT
     return LEFT_OUT if x.numel() < 2 else None
 
 
