@@ -64,6 +64,10 @@ static void a_saved_value_that_changed_is_noticed(void **state) {
     tp_tensor *p = tp_prod(w); /* PyTorch saves the product too, which no gradient needs */
     assert_non_null(tp_fill_(tp_detach(p), 5));
     tpt_ok(tp_backward(p));
+    tp_tensor *v = tp_requires_grad_(tp_ones(TP_SHAPE(1), TP_FLOAT32)),
+              *none = tp_ones(TP_SHAPE(0), TP_FLOAT32), *sum = tp_sum(tp_mul(v, none));
+    assert_non_null(tp_fill_(none, 5)); /* nothing changed */
+    tpt_ok(tp_backward(sum));
     tp_scope_end(s);
 }
 

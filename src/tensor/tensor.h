@@ -183,8 +183,10 @@ static inline void tp__drop(tp_tensor *x) {
 static inline uint32_t tp__version(const tp_tensor *x) {
     return atomic_load_explicit(&x->st->version, memory_order_relaxed);
 }
-/* No locked addition: two threads that write one storage at once race for its bytes anyway. */
+/* No locked addition: two threads that write one storage at once race for its bytes anyway. What
+ * has no elements has not changed. */
 static inline void tp__touch(tp_tensor *x) {
+    if (!x->numel) return;
     atomic_store_explicit(&x->st->version, tp__version(x) + 1, memory_order_relaxed);
 }
 

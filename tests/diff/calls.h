@@ -11,7 +11,7 @@
 
 #include "taper/ops.h"
 
-enum { ARGUMENTS = 4, MOST = 100 }; /* of a kind; results and tensors in a list */
+enum { ARGUMENTS = 4, MOST = 500 }; /* of a kind; results and tensors in a list */
 
 typedef struct arguments {
     tp_tensor *x[ARGUMENTS], *list[MOST], *more[MOST]; /* more: results after the first */
