@@ -143,23 +143,6 @@ static void workers_put_aside_are_done_without(void **state) {
     tpt_ok(tp_set_num_threads(0));
 }
 
-/* One that was put aside once, for 20 ms, is back soon, not after 40 times as long. */
-static void put_aside_once_is_soon_forgotten(void **state) {
-    (void)state;
-    tpt_ok(tp_set_num_threads(2));
-    sleep_ms(900); /* as long as the test before counts */
-    aside a = {.caller = pthread_self()};
-    for (int i = 0; i < 1000 && !a.elsewhere; i++) tp__parallel(1000, tile_anywhere, &a);
-    assert_int_not_equal(a.elsewhere, 0);
-    a.elsewhere = 0;
-    for (int i = 0; i < 25 && !a.elsewhere; i++) {
-        sleep_ms(20);
-        for (int k = 0; k < 20 && !a.elsewhere; k++) tp__parallel(1000, tile_anywhere, &a);
-    }
-    assert_int_not_equal(a.elsewhere, 0);
-    tpt_ok(tp_set_num_threads(0));
-}
-
 /* Workers go away from their caller's processor; where they may run stays as it is. */
 typedef struct processors {
     cpu_set_t all;
@@ -513,7 +496,6 @@ int main(int argc, char **argv) {
         TPT(tiles_run_at_the_same_time),
         TPT(short_jobs_lose_nothing),
         TPT(workers_put_aside_are_done_without),
-        TPT(put_aside_once_is_soon_forgotten),
         TPT(workers_may_run_where_the_process_may),
         TPT(results_are_visible_to_the_caller),
         TPT(nested_jobs_run_alone),

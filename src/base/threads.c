@@ -17,11 +17,10 @@
 enum { MAX_THREADS = 1024, MAX_PARTS = 8 };
 static const double WORKER_SPIN = 50e-6, CALLER_SPIN = 20e-6; /* seconds */
 /* A worker that keeps its caller waiting for so long, and so many times longer than the caller was
- * busy itself, was put aside by the system: other programs want its processor. For some times as
- * long again the caller does without: for few, since it may have been one moment of a virtual
- * machine's host, and each time it happens again soon after, for twice as many, up to so many. */
+ * busy itself, was put aside by the system: other programs want its processor. For so many times as
+ * long again the caller does without. */
 static const double PUT_ASIDE = 500e-6;
-enum { TIMES_BUSY = 4, LEAST_ALONE = 2, MOST_ALONE = 40 };
+enum { TIMES_BUSY = 4, TIMES_ALONE = 40 };
 
 /* The word that says it all: is the job open, does its caller sleep, how many workers are inside,
  * and the number of the job. */
@@ -53,8 +52,6 @@ static struct {
     int n;       /* workers there are */
     int refused; /* the system would not start as many as this; 0: it never refused */
     bool prepared;
-    int times_alone;   /* of what the last one who was put aside took ... */
-    double alone_last; /* ... and until when that was */
     pthread_t thread[MAX_THREADS];
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
@@ -265,17 +262,6 @@ static void sleep_until_deserted(void) {
     pthread_mutex_unlock(&pool.lock);
 }
 
-/* A worker has been put aside from `from` until `to`. Soon after the last time is before it would
- * pay to do without for as long as that can be. */
-static void do_without(double from, double to) {
-    const double waited = to - from;
-    const bool soon = pool.times_alone && from - pool.alone_last < MOST_ALONE * waited;
-    const int twice = 2 * pool.times_alone;
-    pool.times_alone = !soon ? LEAST_ALONE : twice < MOST_ALONE ? twice : MOST_ALONE;
-    pool.alone_last = to + pool.times_alone * waited;
-    atomic_store(&pool.alone_until, pool.alone_last);
-}
-
 /* The job began at `start`, and the caller is out of tiles. */
 static void wait_for_workers(double start) {
     const uint64_t s = atomic_fetch_and_explicit(&pool.state, ~OPEN, memory_order_acq_rel);
@@ -283,7 +269,8 @@ static void wait_for_workers(double start) {
     const double from = tp__os_now();
     sleep_until_deserted();
     const double now = tp__os_now(), waited = now - from;
-    if (waited > PUT_ASIDE && waited > TIMES_BUSY * (from - start)) do_without(from, now);
+    if (waited > PUT_ASIDE && waited > TIMES_BUSY * (from - start))
+        atomic_store(&pool.alone_until, now + TIMES_ALONE * waited);
 }
 
 static bool does_without(void) {
