@@ -128,11 +128,19 @@ static void tile_anywhere(void *ctx, int64_t tile) {
     sleep_ms(20);
 }
 
+/* Jobs until the worker has had a tile: it may have to wake up first, on a busy machine. */
+static void run_until_elsewhere(aside *a) {
+    for (int i = 1; i < 200000 && !a->elsewhere; i++) {
+        tp__parallel(1000, tile_anywhere, a);
+        if (i % 100 == 0) sleep_ms(1);
+    }
+}
+
 static void workers_put_aside_are_done_without(void **state) {
     (void)state;
     tpt_ok(tp_set_num_threads(2));
     aside a = {.caller = pthread_self()};
-    for (int i = 0; i < 1000 && !a.elsewhere; i++) tp__parallel(1000, tile_anywhere, &a);
+    run_until_elsewhere(&a);
     assert_int_not_equal(a.elsewhere, 0);
     for (int i = 0; i < 100; i++) tp__parallel(1000, tile_anywhere, &a);
     assert_in_range(a.elsewhere, 1, 20); /* not in each job: the caller may be put aside too */
