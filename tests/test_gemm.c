@@ -352,6 +352,19 @@ static void expect_same(const product *p, char *got, char *want) {
                 assert_true(same_number(get(&x, z, i, j), get(&y, z, i, j)));
 }
 
+/* The product of p, its operands stored in other ways, has the same bits. */
+static void expect_same_from(const product *p, layout a, int64_t a_gap, layout b, int64_t b_gap,
+                             char *want) {
+    product q = *p;
+    q.a = store_as(&p->a, a, a_gap);
+    q.b = store_as(&p->b, b, b_gap);
+    char *got = run(&q);
+    expect_same(p, got, want);
+    free(got);
+    free(q.a.block);
+    free(q.b.block);
+}
+
 static void transposes_change_no_bit(void **state) {
     (void)state;
     static const int64_t size[][3] = {{4, 4, 4},    {64, 30, 784}, {30, 64, 300}, {257, 130, 300},
@@ -360,16 +373,8 @@ static void transposes_change_no_bit(void **state) {
     for (int s = 0; s < TP__COUNT(size); s++) {
         product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], 1, ROWS, ROWS);
         char *want = run(&p);
-        for (int h = 1; h < 9; h++) {
-            product q = p;
-            q.a = store_as(&p.a, (layout)(h % 3), h % 5);
-            q.b = store_as(&p.b, (layout)(h / 3), h % 4);
-            char *got = run(&q);
-            expect_same(&p, got, want);
-            free(got);
-            free(q.a.block);
-            free(q.b.block);
-        }
+        for (int h = 1; h < 9; h++)
+            expect_same_from(&p, (layout)(h % 3), h % 5, (layout)(h / 3), h % 4, want);
         free(want);
         free_product(&p);
     }
@@ -390,15 +395,9 @@ static void rows_far_apart_change_no_bit(void **state) {
             char *want = run(&p);
             check_rules(&p, want);
             for (int how = 0; how < 4; how++) {
-                product q = p;
-                q.a = store_as(&p.a, how & 1 ? COLUMNS : ROWS, gap);
-                q.b = store_as(&p.b, how & 2 ? COLUMNS : ROWS, 0);
                 tpt_ok(tp_set_num_threads(1 + how));
-                char *got = run(&q);
-                expect_same(&p, got, want);
-                free(got);
-                free(q.a.block);
-                free(q.b.block);
+                expect_same_from(&p, how & 1 ? COLUMNS : ROWS, gap, how & 2 ? COLUMNS : ROWS, 0,
+                                 want);
             }
             free(want);
             free_product(&p);
