@@ -181,6 +181,33 @@ void bench_add_torch(bench_row *row, const char *setup, const char *step, double
                       settings[s][0], settings[s][1]);
 }
 
+/* One setting of a library's; false where its program is not here. */
+static bool add_library(bench_row *row, const char *name, const char *task, const char *times,
+                        int omp, int blas) {
+    const char *version;
+    bench_worker *w = worker_library(name, omp, blas, &version);
+    bench_contender *c = bench_add(row, BENCH_PEER, version, NULL, NULL);
+    c->goal = 1;
+    snprintf(c->best_of, sizeof c->best_of, "%s", version);
+    if (row->threads > 1) snprintf(c->name, sizeof c->name, "%.32s %d+%d", version, omp, blas);
+    if (w && worker_setup(w, row->n - 1, task, times)) c->worker = w;
+    return w != NULL;
+}
+
+/* Debian has libtorch: where it is missing, that is to be seen. It has OpenBLAS's threads too. */
+void bench_add_library(bench_row *row, const char *name, const char *task, int64_t times) {
+    if (option.serve || !bench_wants_row(row->group, row->name)) return;
+    const bool torch = !strcmp(name, "libtorch");
+    const int n = row->threads, settings[][2] = {{1, 1}, {n, 1}, {n, n}, {1, n}};
+    char count[24];
+    snprintf(count, sizeof count, "%lld", (long long)times);
+    for (int s = 0, all = n == 1 ? 1 : torch ? 4 : 2; s < all; s++) {
+        if (add_library(row, name, task, count, settings[s][0], settings[s][1])) continue;
+        row->n -= !torch;
+        return;
+    }
+}
+
 static void add_base(bench_row *row) {
     if (!base || strcmp(row->contender[0].name, "taper")) return;
     bench_contender *c = bench_add(row, BENCH_BASE, option.base_name, NULL, NULL);

@@ -6,7 +6,9 @@
  *
  * PyTorch in a row: bench_add_torch(&row, "x = torch.rand(65536)", "torch.exp(x)", goal) before
  * bench_run. The first text is run once, the second is what is timed, in a Python process for each
- * thread setting. Names that both texts may use: torch, and what bench/torch_rows.py defines. */
+ * thread setting. Names that both texts may use: torch, and what bench/torch_rows.py defines.
+ *
+ * libtorch, KANN and ggml in a row: bench_add_library, for work that peers/peer.h knows. */
 #ifndef TAPER_BENCH_H
 #define TAPER_BENCH_H
 #include <stdbool.h>
@@ -49,6 +51,10 @@ bench_contender *bench_add(bench_row *row, bench_kind kind, const char *name, vo
 void bench_add_torch(bench_row *row, const char *setup, const char *step, double goal);
 void bench_add_python(bench_row *row, const char *name, const char *setup, const char *step,
                       double goal);
+/* A library that has a program in peers/, as fast as which we are to be at least. `task` is a JSON
+ * object that peers/peer.c reads, done so many times in a call. Of "kann" and "ggml" there is no line
+ * where no build was given, of "libtorch" always. */
+void bench_add_library(bench_row *row, const char *name, const char *task, int64_t times);
 /* Measure the row, print its line, remember it for --json. Skipped where --only (its group)
  * or --row (a part of its name) says so. */
 void bench_run(bench_row *row);

@@ -2,7 +2,8 @@
  * optimizer.
  *
  * The limit of a pass is its multiply-adds at the processor's peak, and its images' bytes at the
- * speed of reading memory, one after the other. PyTorch trains on the same images. */
+ * speed of reading memory, one after the other. PyTorch and other libraries train on the same
+ * images. */
 #define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 
@@ -167,6 +168,19 @@ static void add_torch(bench_row *row, const training *t, const pictures *p) {
     bench_add_python(row, " DataLoader", list, step, k->list);
 }
 
+static void add_libraries(bench_row *row, const training *t, const pictures *p) {
+    const task *k = t->task;
+    char what[2048];
+    snprintf(what, sizeof what,
+             "{\"kind\": \"train\", \"x\": \"%s\", \"y\": \"%s\", \"hidden\": %d, \"out\": %d, "
+             "\"batch\": %d, \"adam\": %s}",
+             p->x_file, p->y_file, (int)k->hidden, (int)k->out, (int)k->batch,
+             k->adam ? "true" : "false");
+    bench_add_library(row, "libtorch", what, t->batches);
+    if (!k->adam) bench_add_library(row, "kann", what, t->batches);
+    if (k->out > 1) bench_add_library(row, "ggml", what, t->batches);
+}
+
 /* Shown is the time of a whole epoch, though a call may be a part of it. */
 static void epoch_row(const task *k, const tp_dataset *ds, const pictures *p, int threads) {
     bench_row row = {.group = "epoch",
@@ -184,6 +198,7 @@ static void epoch_row(const task *k, const tp_dataset *ds, const pictures *p, in
     const double whole = (double)(int64_t)(t.peaks + 0.999999);
     c->work = row.work * t.peaks / whole;
     add_torch(&row, &t, p);
+    add_libraries(&row, &t, p);
     bench_run(&row);
     end(&t);
 }

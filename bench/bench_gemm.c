@@ -2,7 +2,7 @@
  *
  * The shapes are those of training: layers of 30 and 500 on images of 784 pixels, forward and
  * backward, and one large square. Peers are opened at run time; one that is not installed is
- * absent. */
+ * absent. ggml has a process of its own. */
 #define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 
@@ -163,12 +163,22 @@ static void free_product(product *p) {
     bench_drop_floats(p->workspace, workspace_floats(g));
 }
 
+/* Its matrices lie as in NT. */
+static void add_ggml(bench_row *row, const product *p) {
+    char what[128];
+    if (p->ta || !p->tb) return;
+    snprintf(what, sizeof what, "{\"kind\": \"product\", \"M\": %lld, \"N\": %lld, \"K\": %lld}",
+             (long long)p->g.M, (long long)p->g.N, (long long)p->g.K);
+    bench_add_library(row, "ggml", what, 1);
+}
+
 static void add_peers(bench_row *row, product *p) {
     if (openblas.sgemm && openblas.sgemv) bench_add(row, BENCH_PEER, "OpenBLAS", run_openblas, p);
     if (onednn.sgemm) bench_add(row, BENCH_PEER, "oneDNN", run_onednn, p);
 #ifdef BENCH_LIBXSMM
     if (p->xsmm && row->threads == 1) bench_add(row, BENCH_PEER, "libxsmm", run_xsmm, p);
 #endif
+    add_ggml(row, p);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */

@@ -26,6 +26,9 @@ bool report_json(const char *path);
 bench_worker *worker_torch(int python, int omp, int blas);
 int worker_pythons(void);                     /* with PyTorch, among TAPER_PYTHON or the usual */
 const char *worker_torch_version(int python); /* "torch 1.13.1" */
+/* The program of another library (peers/): "kann"; NULL if it was not built, and then *version is
+ * its name. */
+bench_worker *worker_library(const char *name, int omp, int blas, const char **version);
 /* Hand it the program of contender `slot`; false, and a line on stderr, if that fails. */
 bool worker_setup(bench_worker *w, int slot, const char *setup, const char *step);
 /* The other bench program (BASE), with the same options; NULL if it does not start. */

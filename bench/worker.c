@@ -1,5 +1,5 @@
-/* worker.c -- other processes that take samples: PyTorch in Python, an earlier taper, and this
- * program once more for other libraries' threads.
+/* worker.c -- other processes that take samples: PyTorch in Python, programs of other libraries
+ * (peers/), an earlier taper, and this program once more for other libraries' threads.
  *
  * One line of JSON there, one line of text back. A process is stopped (SIGSTOP) whenever it is not
  * its turn, so that threads of its that still spin take nothing away from the others. */
@@ -18,7 +18,7 @@
 
 #include <jansson.h>
 
-enum { PYTHONS = 4, SETTINGS = 4, LINE = 4096 };
+enum { PYTHONS = 4, SETTINGS = 4, LIBRARIES = 3, PATH = 600, LINE = 4096 };
 
 struct bench_worker {
     pid_t pid;
@@ -103,37 +103,55 @@ void worker_next(bench_worker *w) {
     (void)ask(w, json_pack("{s:s}", "do", "next"));
 }
 
-/* ---- PyTorch --------------------------------------------------------------------------------- */
+/* ---- other libraries ------------------------------------------------------------------------- */
+
+/* A process of a library's with so many threads: a program, or a script that it runs. */
+typedef struct library {
+    bench_worker w;
+    char program[PATH], version[40];
+    int omp, blas;
+} library;
+
+static bool start_library(library *l, const char *script) {
+    threads n;
+    snprintf(n.omp, sizeof n.omp, "%d", l->omp);
+    snprintf(n.blas, sizeof n.blas, "%d", l->blas);
+    char *const argv[] = {l->program, (char *)(uintptr_t)script, NULL};
+    if (!start(&l->w, argv, &n)) drop(&l->w);
+    const char *a = answer(&l->w); /* says its version as soon as it runs */
+    if (a) snprintf(l->version, sizeof l->version, "%.39s", a);
+    return a != NULL;
+}
+
+static library *find_library(const char *program, const char *script, int omp, int blas) {
+    static library all[(PYTHONS + LIBRARIES) * SETTINGS];
+    static int n;
+    for (library *l = all; l < all + n; l++)
+        if (!strcmp(l->program, program) && l->omp == omp && l->blas == blas)
+            return l->w.to ? l : NULL;
+    if (n == (PYTHONS + LIBRARIES) * SETTINGS) return NULL;
+    library *l = &all[n++];
+    *l = (library){.omp = omp, .blas = blas};
+    snprintf(l->program, sizeof l->program, "%s", program);
+    return start_library(l, script) ? l : NULL;
+}
+
+bench_worker *worker_library(const char *name, int omp, int blas, const char **version) {
+    char path[PATH];
+    snprintf(path, sizeof path, "%s/taper-bench-%s", TAPER_BUILD_DIR, name);
+    library *l = access(path, X_OK) ? NULL : find_library(path, NULL, omp, blas);
+    *version = l ? l->version : name;
+    return l ? &l->w : NULL;
+}
 
 static struct python {
     const char *path;
-    char version[40];
+    char version[48];
 } python[PYTHONS];
-static struct torch {
-    bench_worker w;
-    const char *path;
-    int omp, blas;
-} torch[PYTHONS * SETTINGS];
-
-static bool start_python(bench_worker *w, const char *path, int omp, int blas) {
-    threads n;
-    snprintf(n.omp, sizeof n.omp, "%d", omp);
-    snprintf(n.blas, sizeof n.blas, "%d", blas);
-    char *const argv[] = {(char *)(uintptr_t)path,
-                          (char *)(uintptr_t)TAPER_SOURCE_DIR "/bench/torch_worker.py", NULL};
-    if (!start(w, argv, &n)) drop(w);
-    return answer(w) != NULL; /* says its version as soon as it runs */
-}
 
 bench_worker *worker_torch(int i, int omp, int blas) {
-    static int n;
-    for (const struct torch *t = torch; t < torch + n; t++)
-        if (t->path == python[i].path && t->omp == omp && t->blas == blas)
-            return t->w.to ? (bench_worker *)(uintptr_t)&t->w : NULL;
-    if (n == PYTHONS * SETTINGS) return NULL;
-    struct torch *t = &torch[n++];
-    *t = (struct torch){.path = python[i].path, .omp = omp, .blas = blas};
-    return start_python(&t->w, t->path, omp, blas) ? &t->w : NULL;
+    library *l = find_library(python[i].path, TAPER_SOURCE_DIR "/bench/torch_worker.py", omp, blas);
+    return l ? &l->w : NULL;
 }
 
 /* Python number i, if it has PyTorch. */
@@ -166,7 +184,7 @@ bool worker_setup(bench_worker *w, int slot, const char *setup, const char *step
     const char *a = ask(w, json_pack("{s:s,s:i,s:s,s:s}", "do", "setup", "slot", slot, "setup",
                                      setup, "step", step));
     if (a && !strcmp(a, "ok")) return true;
-    fprintf(stderr, "bench: torch: %s\n", a ? a : "the worker ended");
+    fprintf(stderr, "bench: a peer: %s\n", a ? a : "the worker ended");
     return false;
 }
 
