@@ -51,9 +51,9 @@ bench_contender *bench_add(bench_row *row, bench_kind kind, const char *name, vo
 void bench_add_torch(bench_row *row, const char *setup, const char *step, double goal);
 void bench_add_python(bench_row *row, const char *name, const char *setup, const char *step,
                       double goal);
-/* A library that has a program in peers/, as fast as which we are to be at least. `task` is a JSON
- * object that peers/peer.c reads, done so many times in a call. Of "kann" and "ggml" there is no line
- * where no build was given, of "libtorch" always. */
+/* A library that has a program in peers/; we are to be at least as fast. `task` is a JSON object
+ * that peers/peer.c reads, done so many times in a call. "kann" and "ggml" have no line where no
+ * build was given; "libtorch" is absent then. */
 void bench_add_library(bench_row *row, const char *name, const char *task, int64_t times);
 /* Measure the row, print its line, remember it for --json. Skipped where --only (its group)
  * or --row (a part of its name) says so. */

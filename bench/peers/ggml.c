@@ -1,4 +1,5 @@
-/* ggml.c -- ggml on the processor: a product, and training with ggml-opt as its MNIST example does. */
+/* ggml.c -- ggml on the processor: a product, and training with ggml-opt as its MNIST example
+ * does. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* kann.c -- KANN: a small net with its layers, as its kann_train_fnn1 goes through batches, but with
- * the step of plain SGD. */
+/* kann.c -- KANN: a small net of its layers; batches as in its kann_train_fnn1, but a step of plain
+ * SGD. */
 #include <stdlib.h>
 #include <string.h>
 
