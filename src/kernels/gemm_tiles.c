@@ -268,6 +268,16 @@ static bool begin_b(const tile *t, const block *b, int64_t j, int vectors, tp__m
     return false;
 }
 
+/* The lines of c that a call will write, which are not in the caches if c is new: up to three to a
+ * row, wherever it begins. */
+static inline void fetch_c(const char *c, int64_t rows, int64_t c_step, int64_t panel) {
+    for (int64_t r = 0; r < rows; r++, c += c_step) {
+        __builtin_prefetch(c, 1);
+        __builtin_prefetch(c + panel / 2, 1);
+        __builtin_prefetch(c + panel - 1, 1);
+    }
+}
+
 /* Panel j of columns against all rows of the tile; then those of `next` come. A last vector that
  * is not full must be read by a keeping kernel if it has not been packed. */
 static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b *next) {
@@ -284,8 +294,8 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
         m.a = a;
         m.c = t->turned ? t->turned + (row - first) * BLOCK_BYTES + (j - b->j) * p->panel * p->size
                         : c_of(p, t->product, row, j * p->panel);
-        for (int64_t r = 0; i + 1 < t->i_end && r < rows; r++) /* c of the next call */
-            __builtin_prefetch((const char *)m.c + (rows + r) * m.c_step, 1);
+        if (i + 1 < t->i_end)
+            fetch_c((const char *)m.c + rows * m.c_step, rows, m.c_step, p->panel * p->size);
         const rows_of_b soon = fetch_soon(t, next, t->i_end - i, m.a);
         m.soon = soon.at;
         m.soon_step = soon.step;
