@@ -324,17 +324,39 @@ typedef struct results {
     void *soft, *log_soft, *soft_back, *log_back, *loss, *lse, *entropy_back;
 } results;
 
+static results new_results(tp_dtype d, int64_t m, int64_t n) {
+    const size_t bytes = (size_t)(m * n * size_of[d]), row = (size_t)(m * size_of[d]);
+    return (results){(int64_t)bytes,    get_memory(bytes), get_memory(bytes), get_memory(bytes),
+                     get_memory(bytes), get_memory(row),   get_memory(row),   get_memory(bytes)};
+}
+
+/* Some of the rows. */
+static void compute_rows(const results *r, tp_dtype d, const void *x, const void *g,
+                         const int64_t *t, int64_t from, int64_t m, int64_t n) {
+    const int64_t at = from * n * size_of[d], row = from * size_of[d];
+#define AT(p, bytes) ((void *)((char *)(uintptr_t)(p) + (bytes)))
+    tp__softmax(d, AT(x, at), AT(r->soft, at), m, n);
+    tp__log_softmax(d, AT(x, at), AT(r->log_soft, at), m, n);
+    tp__softmax_backward(d, AT(r->soft, at), AT(g, at), AT(r->soft_back, at), m, n);
+    tp__log_softmax_backward(d, AT(r->log_soft, at), AT(g, at), AT(r->log_back, at), m, n);
+    tp__cross_entropy(d, AT(x, at), t + from, AT(r->loss, row), AT(r->lse, row), m, n);
+    tp__cross_entropy_backward(d, AT(x, at), t + from, AT(r->lse, row), AT(g, at), n,
+                               AT(r->entropy_back, at), m, n);
+#undef AT
+}
+
 static results compute(tp_dtype d, const void *x, const void *g, const int64_t *t, int64_t m,
                        int64_t n) {
-    const size_t bytes = (size_t)(m * n * size_of[d]), row = (size_t)(m * size_of[d]);
-    results r = {(int64_t)bytes,    get_memory(bytes), get_memory(bytes), get_memory(bytes),
-                 get_memory(bytes), get_memory(row),   get_memory(row),   get_memory(bytes)};
-    tp__softmax(d, x, r.soft, m, n);
-    tp__log_softmax(d, x, r.log_soft, m, n);
-    tp__softmax_backward(d, r.soft, g, r.soft_back, m, n);
-    tp__log_softmax_backward(d, r.log_soft, g, r.log_back, m, n);
-    tp__cross_entropy(d, x, t, r.loss, r.lse, m, n);
-    tp__cross_entropy_backward(d, x, t, r.lse, g, n, r.entropy_back, m, n);
+    const results r = new_results(d, m, n);
+    compute_rows(&r, d, x, g, t, 0, m, n);
+    return r;
+}
+
+/* One at a time. */
+static results compute_apart(tp_dtype d, const void *x, const void *g, const int64_t *t, int64_t m,
+                             int64_t n) {
+    const results r = new_results(d, m, n);
+    for (int64_t i = 0; i < m; i++) compute_rows(&r, d, x, g, t, i, 1, n);
     return r;
 }
 
@@ -405,6 +427,9 @@ static void try_rows(tp_dtype d, int64_t m, int64_t n, double spread) {
     for (int64_t i = 0; i < m; i++) t[i] = random_below(n);
     results r = compute(d, x, g, t, m, n);
     for (int64_t i = 0; i < m; i++) expect_row(d, &r, x, g, t[i], i, n);
+    results apart = compute_apart(d, x, g, t, m, n);
+    expect_same_results(&r, &apart, m * size_of[d], "one at a time", 1);
+    free_results(&apart);
     for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++) {
         if (!tp__kernels_use(isa)) continue;
         for (int threads = 1; threads <= 5; threads += 2) {
@@ -425,8 +450,9 @@ static void try_rows(tp_dtype d, int64_t m, int64_t n, double spread) {
 
 static void row_functions(void **state) {
     (void)state;
-    static const int64_t shape[][2] = {{1, 1},    {500, 10}, {7, 16},     {3, 37},
-                                       {64, 511}, {9, 513},  {2, 100003}, {40, 1000}};
+    static const int64_t shape[][2] = {{1, 1},   {500, 10},   {7, 16},   {30, 16},
+                                       {40, 2},  {9, 17},     {3, 37},   {64, 511},
+                                       {9, 513}, {2, 100003}, {40, 1000}};
     for (int i = 0; i < TP__COUNT(shape); i++)
         for (tp_dtype d = TP_FLOAT32; d <= TP_FLOAT64; d++) {
             try_rows(d, shape[i][0], shape[i][1], 3);
@@ -436,14 +462,22 @@ static void row_functions(void **state) {
 
 static void rows_with_infinities(void **state) {
     (void)state;
-    static const float x[3][4] = {
+    enum { ROWS = 12 };
+    static const float some[3][4] = {
         {1, -INFINITY, 1, -INFINITY}, {0, NAN, 1, 2}, {1e30f, -1e30f, 0, 0}};
-    float y[3][4], l[3][4];
-    tp__softmax(TP_FLOAT32, x, y, 3, 4);
-    tp__log_softmax(TP_FLOAT32, x, l, 3, 4);
-    assert_true(y[0][0] == 0.5f && y[0][1] == 0 && y[0][2] == 0.5f && l[0][3] == -INFINITY);
-    for (int j = 0; j < 4; j++) assert_true(isnan(y[1][j]) && isnan(l[1][j]));
-    assert_true(y[2][0] == 1 && y[2][1] == 0 && l[2][0] == 0 && l[2][1] == -2e30f);
+    float x[ROWS][4], y[ROWS][4], l[ROWS][4];
+    for (int i = 0; i < ROWS; i++) memcpy(x[i], some[i % 3], sizeof x[i]);
+    for (int m = 3; m <= ROWS; m += ROWS - 3) { /* few and many */
+        tp__softmax(TP_FLOAT32, x, y, m, 4);
+        tp__log_softmax(TP_FLOAT32, x, l, m, 4);
+        for (int i = 0; i < m; i += 3) {
+            assert_true(y[i][0] == 0.5f && y[i][1] == 0 && y[i][2] == 0.5f);
+            assert_true(l[i][3] == -INFINITY);
+            for (int j = 0; j < 4; j++) assert_true(isnan(y[i + 1][j]) && isnan(l[i + 1][j]));
+            assert_true(y[i + 2][0] == 1 && y[i + 2][1] == 0);
+            assert_true(l[i + 2][0] == 0 && l[i + 2][1] == -2e30f);
+        }
+    }
 }
 
 int main(void) {
