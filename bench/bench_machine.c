@@ -98,7 +98,7 @@ enum { STREAMS = 6, LINE = 16 };
     }
 DEFINE_READ(read_base, "sse2")
 DEFINE_READ(read_v3, "avx2")
-DEFINE_READ(read_v4, "avx512f,prefer-vector-width=512")
+DEFINE_READ(read_v4, "avx512f")
 
 void bench_read(void *traffic) {
     static float (*const read[TP__ISA_COUNT])(const float *, int64_t) = {read_base, read_v3,

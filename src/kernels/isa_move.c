@@ -25,7 +25,7 @@ static inline uint8_t whole_u8(double v) {
         }                                                                                \
     }                                                                                    \
     static void from##_to_##to(const tp__pw_block *b) {                                  \
-        static const tp__pw_kernel k = {.all = {loop_##from##_to_##to},                  \
+        static const tp__pw_kernel k = {.all.loop = loop_##from##_to_##to,               \
                                         .size = {sizeof(TO), sizeof(FROM)}};             \
         tp__pw_drive(&k, b);                                                             \
     }
