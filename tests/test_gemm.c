@@ -432,7 +432,7 @@ static void threads_change_no_bit(void **state) {
 
 static void v3_and_v4_agree(void **state) {
     (void)state;
-    if (tp__cpu_isa() < TP__ISA_V4) skip();
+    if (tp__cpu_isa() < TP__ISA_V4) tpt_skip_here("this processor has no AVX-512");
     for (int round = 0; round < 60; round++) {
         product p =
             make_product(round % 2 ? TP_FLOAT32 : TP_FLOAT64, 1 + draw_to(300), 1 + draw_to(150),
@@ -446,6 +446,40 @@ static void v3_and_v4_agree(void **state) {
         free(v4);
         free_product(&p);
     }
+}
+
+/* Without fused multiply-adds a product is rounded before it is added, so base has other bits; how
+ * far apart they may be is said beside tp_isa. */
+static void check_base_beside_v3(const product *p) {
+    tp__kernels_use(TP__ISA_BASE);
+    char *base = run(p);
+    assert_true(tp__kernels_use(TP__ISA_V3));
+    char *v3 = run(p);
+    const matrix x = result_of(p, base), y = result_of(p, v3);
+    const double eps = p->dtype == TP_FLOAT32 ? 0x1p-24 : 0x1p-53;
+    for (int64_t i = 0; i < p->M; i++)
+        for (int64_t j = 0; j < p->N; j++) {
+            double magnitude = 0;
+            for (int64_t k = 0; k < p->K; k++)
+                magnitude += fabs(get(&p->a, 0, i, k) * get(&p->b, 0, k, j));
+            const double apart = fabs(get(&x, 0, i, j) - get(&y, 0, i, j));
+            assert_true(apart <= 2 * (double)(p->K + 1) * eps * magnitude);
+        }
+    free(base);
+    free(v3);
+}
+
+static void base_is_near_v3(void **state) {
+    (void)state;
+    if (tp__cpu_isa() < TP__ISA_V3) tpt_skip_here("this processor has no AVX2");
+    for (int round = 0; round < 60; round++) {
+        const int64_t K = round % 10 ? 1 + draw_to(300) : 4096 + draw_to(3000);
+        product p = make_product(round % 3 ? TP_FLOAT32 : TP_FLOAT64, draw_size(), draw_size(), K,
+                                 1, (layout)draw_to(LAYOUTS), (layout)draw_to(LAYOUTS));
+        check_base_beside_v3(&p);
+        free_product(&p);
+    }
+    tp__kernels_use(tp__cpu_isa());
 }
 
 /* One odd element of a reaches its row and no other output, however c's edges are padded. */
@@ -569,6 +603,7 @@ int main(void) {
         TPT(rows_far_apart_change_no_bit),
         TPT(threads_change_no_bit),
         TPT(v3_and_v4_agree),
+        TPT(base_is_near_v3),
         TPT(nan_and_infinity_go_through),
         TPT(relu_keeps_nan_and_gives_positive_zero),
         TPT(empty_sizes),

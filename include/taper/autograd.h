@@ -87,15 +87,15 @@ TP_API void tp_set_detect_anomaly(bool on);
 #endif
 
 #ifndef TAPER_PLAIN
-#define tp_backward(...) tp__site_status(tp_backward(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_backward_from(...) tp__site_status(tp_backward_from(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_graph_dot(...) tp__site_status(tp_graph_dot(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_backward(...) TP__STATUS(tp_backward(__VA_ARGS__))
+#define tp_backward_from(...) TP__STATUS(tp_backward_from(__VA_ARGS__))
+#define tp_graph_dot(...) TP__STATUS(tp_graph_dot(__VA_ARGS__))
 #define tp_apply(...) TP__SITE(tp_apply(__VA_ARGS__))
 #define tp_detach(...) TP__SITE(tp_detach(__VA_ARGS__))
 #define tp_requires_grad_(...) TP__SITE(tp_requires_grad_(__VA_ARGS__))
 #define tp_retain_grad(...) TP__SITE(tp_retain_grad(__VA_ARGS__))
 #define tp_scope_escape(...) TP__SITE(tp_scope_escape(__VA_ARGS__))
-#define tp_set_grad(...) tp__site_status(tp_set_grad(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_gradcheck(...) tp__site_status(tp_gradcheck(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_set_grad(...) TP__STATUS(tp_set_grad(__VA_ARGS__))
+#define tp_gradcheck(...) TP__STATUS(tp_gradcheck(__VA_ARGS__))
 #endif
 #endif

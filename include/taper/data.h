@@ -161,21 +161,20 @@ inline tp_status tp_images_dataset(tp_images *im, tp_part part, tp_dataset *out,
 #endif
 
 #ifndef TAPER_PLAIN
-#define tp_zip_dataset(...) tp__site_status(tp_zip_dataset(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_images_tensors(...) tp__site_status(tp_images_tensors(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_image_load(...) tp__site_status(tp_image_load(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_zip_dataset(...) TP__STATUS(tp_zip_dataset(__VA_ARGS__))
+#define tp_images_tensors(...) TP__STATUS(tp_images_tensors(__VA_ARGS__))
+#define tp_image_load(...) TP__STATUS(tp_image_load(__VA_ARGS__))
 #define tp_loader_next(...) tp__site_next(tp_loader_next(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_loader_first(...) tp__site_next(tp_loader_first(__VA_ARGS__), __FILE__, __LINE__)
 #define tp_loader_state(...) TP__OBJECT(tp_loader_state(__VA_ARGS__))
-#define tp_loader_set_state(...) \
-    tp__site_status(tp_loader_set_state(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_loader_set_state(...) TP__STATUS(tp_loader_set_state(__VA_ARGS__))
 #define tp_image_open(...) TP__SITE(tp_image_open(__VA_ARGS__))
 #define tp_ls(...) TP__OBJECT(tp_ls(__VA_ARGS__))
-#define tp_dataset_get(...) tp__site_status(tp_dataset_get(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_dataset_get(...) TP__STATUS(tp_dataset_get(__VA_ARGS__))
 #ifdef __cplusplus
 #define tp_loader_new(...) TP__OBJECT(tp_loader_new(__VA_ARGS__))
 #define tp_images_read(...) TP__OBJECT(tp_images_read(__VA_ARGS__))
-#define tp_images_dataset(...) tp__site_status(tp_images_dataset(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_images_dataset(...) TP__STATUS(tp_images_dataset(__VA_ARGS__))
 #else
 #define tp_loader_new(...) TP__LOADER(__VA_ARGS__, .size = sizeof(tp_loader_opts))
 #define TP__LOADER(ds, ...) TP__OBJECT(tp_loader_new(ds, &(tp_loader_opts){__VA_ARGS__}))
@@ -183,8 +182,7 @@ inline tp_status tp_images_dataset(tp_images *im, tp_part part, tp_dataset *out,
 #define TP__IMAGES(dir, ...) TP__OBJECT(tp_images_read(dir, &(tp_images_opts){__VA_ARGS__}))
 #define tp_images_dataset(...) TP__VIEW(__VA_ARGS__, .size = sizeof(tp_images_view))
 #define TP__VIEW(im, part, out, ...)                                                            \
-    tp__site_status(tp_images_dataset(im, part, out, &(tp_images_view){__VA_ARGS__}), __FILE__, \
-                    __LINE__)
+    TP__STATUS(tp_images_dataset(im, part, out, &(tp_images_view){__VA_ARGS__}))
 #endif
 #endif
 #endif

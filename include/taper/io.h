@@ -23,11 +23,10 @@ TP_API TP_SCOPED tp_tensor *tp_load_npy(const char *path);
 #endif
 
 #ifndef TAPER_PLAIN
-#define tp_save_safetensors(...) \
-    tp__site_status(tp_save_safetensors(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_save_safetensors(...) TP__STATUS(tp_save_safetensors(__VA_ARGS__))
 #define tp_load_safetensors(...) TP__OBJECT(tp_load_safetensors(__VA_ARGS__))
 #define tp_parse_safetensors(...) TP__OBJECT(tp_parse_safetensors(__VA_ARGS__))
-#define tp_save_npy(...) tp__site_status(tp_save_npy(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_save_npy(...) TP__STATUS(tp_save_npy(__VA_ARGS__))
 #define tp_load_npy(...) TP__SITE(tp_load_npy(__VA_ARGS__))
 #endif
 #endif

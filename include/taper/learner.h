@@ -191,34 +191,28 @@ inline tp_status tp_learner_export(const tp_learner *l, const char *path, tp_mod
 #ifndef TAPER_PLAIN
 #define tp_accuracy(...) TP__SITE(tp_accuracy(__VA_ARGS__))
 #define tp_batch_accuracy(...) TP__SITE(tp_batch_accuracy(__VA_ARGS__))
-#define tp_learner_validate(...) \
-    tp__site_status(tp_learner_validate(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_learner_get_preds(...) \
-    tp__site_status(tp_learner_get_preds(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_learner_validate(...) TP__STATUS(tp_learner_validate(__VA_ARGS__))
+#define tp_learner_get_preds(...) TP__STATUS(tp_learner_get_preds(__VA_ARGS__))
 #define tp_recorder_values(...) TP__SITE(tp_recorder_values(__VA_ARGS__))
 #define tp_recorder_state(...) TP__OBJECT(tp_recorder_state(__VA_ARGS__))
-#define tp_recorder_set_state(...) \
-    tp__site_status(tp_recorder_set_state(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_recorder_set_state(...) TP__STATUS(tp_recorder_set_state(__VA_ARGS__))
 #define tp_learner_state(...) TP__OBJECT(tp_learner_state(__VA_ARGS__))
-#define tp_learner_set_state(...) \
-    tp__site_status(tp_learner_set_state(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_learner_save(...) tp__site_status(tp_learner_save(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_learner_load(...) tp__site_status(tp_learner_load(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_learner_set_state(...) TP__STATUS(tp_learner_set_state(__VA_ARGS__))
+#define tp_learner_save(...) TP__STATUS(tp_learner_save(__VA_ARGS__))
+#define tp_learner_load(...) TP__STATUS(tp_learner_load(__VA_ARGS__))
 #define tp_model_load(...) TP__OBJECT(tp_model_load(__VA_ARGS__))
-#define tp_model_save(...) tp__site_status(tp_model_save(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_model_set_info(...) tp__site_status(tp_model_set_info(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_model_weights_sha256(...) \
-    tp__site_status(tp_model_weights_sha256(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_model_save(...) TP__STATUS(tp_model_save(__VA_ARGS__))
+#define tp_model_set_info(...) TP__STATUS(tp_model_set_info(__VA_ARGS__))
+#define tp_model_weights_sha256(...) TP__STATUS(tp_model_weights_sha256(__VA_ARGS__))
 #define tp_model_predict(...) TP__SITE(tp_model_predict(__VA_ARGS__))
-#define tp_model_predict_file(...) \
-    tp__site_status(tp_model_predict_file(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_fit(...) tp__site_status(tp_fit(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_fit_one_cycle(...) tp__site_status(tp_fit_one_cycle(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_model_predict_file(...) TP__STATUS(tp_model_predict_file(__VA_ARGS__))
+#define tp_fit(...) TP__STATUS(tp_fit(__VA_ARGS__))
+#define tp_fit_one_cycle(...) TP__STATUS(tp_fit_one_cycle(__VA_ARGS__))
 #define tp_learner_predict(...) TP__SITE(tp_learner_predict(__VA_ARGS__))
 #ifdef __cplusplus
 #define tp_learner_new(...) TP__OBJECT(tp_learner_new(__VA_ARGS__))
 #define tp_model_new(...) TP__OBJECT(tp_model_new(__VA_ARGS__))
-#define tp_learner_export(...) tp__site_status(tp_learner_export(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_learner_export(...) TP__STATUS(tp_learner_export(__VA_ARGS__))
 #else
 #define tp_model_new(...) TP__MODEL(__VA_ARGS__, .size = sizeof(tp_model_opts))
 #define TP__MODEL(...) TP__OBJECT(tp_model_new(&(tp_model_opts){__VA_ARGS__}))
@@ -226,7 +220,7 @@ inline tp_status tp_learner_export(const tp_learner *l, const char *path, tp_mod
 #define tp__learner_new_(...) TP__OBJECT(tp_learner_new(&(tp_learner_opts){__VA_ARGS__}))
 #define tp_learner_export(...) TP__EXPORT(__VA_ARGS__, .size = sizeof(tp_model_opts))
 #define TP__EXPORT(l, path, ...) \
-    tp__site_status(tp_learner_export(l, path, &(tp_model_opts){__VA_ARGS__}), __FILE__, __LINE__)
+    TP__STATUS(tp_learner_export(l, path, &(tp_model_opts){__VA_ARGS__}))
 #endif
 #endif
 #endif

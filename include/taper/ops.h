@@ -278,8 +278,8 @@ TP_API TP_BORROWED tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *i
 #define tp_masked_fill_(...) TP__SITE(tp_masked_fill_(__VA_ARGS__))
 #define tp_index_put_(x, index, value) TP__SITE(tp_index_put_(x, index, TP__NUM(value)))
 #define tp_index_copy_(...) TP__SITE(tp_index_copy_(__VA_ARGS__))
-#define tp_unbind(...) tp__site_int(tp_unbind(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_unbind(...) TP__INT(tp_unbind(__VA_ARGS__))
 #define tp_rng_state(...) TP__OBJECT(tp_rng_state(__VA_ARGS__))
-#define tp_rng_set_state(...) tp__site_status(tp_rng_set_state(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_rng_set_state(...) TP__STATUS(tp_rng_set_state(__VA_ARGS__))
 #endif
 #endif

@@ -90,14 +90,12 @@ inline tp_optim *tp_adam_params(tp_tensor *const *param, int64_t n, tp_adam_opts
 #endif
 
 #ifndef TAPER_PLAIN
-#define tp_optim_add_group(...) \
-    ((int)tp__site_int(tp_optim_add_group(__VA_ARGS__), __FILE__, __LINE__))
-#define tp_optim_set_lr(...) tp__site_status(tp_optim_set_lr(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_optim_set_momentum(...) \
-    tp__site_status(tp_optim_set_momentum(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_optim_add_group(...) ((int)TP__INT(tp_optim_add_group(__VA_ARGS__)))
+#define tp_optim_set_lr(...) TP__STATUS(tp_optim_set_lr(__VA_ARGS__))
+#define tp_optim_set_momentum(...) TP__STATUS(tp_optim_set_momentum(__VA_ARGS__))
 #define tp_optim_state(...) TP__OBJECT(tp_optim_state(__VA_ARGS__))
-#define tp_optim_set_state(...) tp__site_status(tp_optim_set_state(__VA_ARGS__), __FILE__, __LINE__)
-#define tp_optim_step(...) tp__site_status(tp_optim_step(__VA_ARGS__), __FILE__, __LINE__)
+#define tp_optim_set_state(...) TP__STATUS(tp_optim_set_state(__VA_ARGS__))
+#define tp_optim_step(...) TP__STATUS(tp_optim_step(__VA_ARGS__))
 #ifdef __cplusplus
 #define tp_sgd(...) TP__OBJECT(tp_sgd(__VA_ARGS__))
 #define tp_adam(...) TP__OBJECT(tp_adam(__VA_ARGS__))
