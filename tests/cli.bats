@@ -58,7 +58,7 @@ make_bad() { python3 "$TAPER_SOURCE_DIR/tests/make_images.py" "$1" bad; }
 import fcntl, os, pty, struct, sys, termios
 child, terminal = pty.fork()
 if not child:
-    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 48, 0, 0))
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 40, 0, 0))
     os.execvp("taper", ["taper"] + sys.argv[1:])
 text = b""
 try:
@@ -68,9 +68,9 @@ except OSError:  # how a terminal ends
     pass
 lines = text.decode().split("\r\n")
 print(*lines, sep="\n")
-sys.exit(len(lines) < 5 or max(map(len, lines)) > 48)
+sys.exit(len(lines) < 5 or max(map(len, lines)) > 40)
 PY
-    for verb in '' train baseline; do
+    for verb in '' baseline train evaluate predict info; do
         # shellcheck disable=SC2086
         python3 narrow.py $verb --help
     done

@@ -19,7 +19,11 @@ static void help_line(const char *name, const char *text, const char *dflt, FILE
 }
 
 void cli_help(const cli_command *c, const cli_option *options, FILE *to) {
-    fprintf(to, "usage: taper %s %s [options]\n\n", c->name, c->args);
+    char call[128];
+    snprintf(call, sizeof call, "taper %s %s [options]", c->name, c->args);
+    const int indent = fprintf(to, "usage: ");
+    cli_fold(to, call, indent, indent);
+    fputc('\n', to);
     cli_fold(to, c->summary, 0, 0);
     if (c->more) cli_fold(to, c->more, 0, 0);
     fputc('\n', to);
