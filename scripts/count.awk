@@ -2,10 +2,10 @@
 # A program that speaks TAP counts by its cases (and once more as failed, if it died); one that does
 # not counts as one.
 
-/^[0-9]+\/[0-9]+ Test: / { program = $3; cases = bad = planned = 0; missing = ""; next }
+/^[0-9]+\/[0-9]+ Test: / { program = $3; cases = bad = planned = 0; why = ""; next }
 program == "" { next }
 /^1\.\.[0-9]+$/ { planned += substr($0, 4); next }
-/^# missing: / { missing = " (missing: " substr($0, 12) ")"; next }
+/^# (missing|because): / { why = " (" substr($0, 3) ")"; next }
 /^(not )?ok [0-9]+/ {
     name = $0
     sub(/^(not )?ok [0-9]+ *(- *)?/, "", name)
@@ -17,8 +17,8 @@ program == "" { next }
     }
     bad += verdict == "failed"
     cases++
-    print verdict " (" preset ") " program ": " name (verdict == "skipped" ? missing : "")
-    missing = ""
+    print verdict " (" preset ") " program ": " name (verdict == "skipped" ? why : "")
+    why = ""
     next
 }
 /^Test Passed\.$/ { finish(1); next }

@@ -63,6 +63,11 @@ void tpt_skip(const char *what) {
     skip();
 }
 
+void tpt_skip_here(const char *why) {
+    print_message("# because: %s\n", why);
+    skip();
+}
+
 static bool find_file(char *path, const char *dir, const char *name) {
     snprintf(path, PATH_LENGTH, "%s/%s", dir, name);
     return access(path, R_OK) == 0;
@@ -160,6 +165,26 @@ void tpt_expect_error(tp_status code, const char *text) {
         fail_msg("expected error %d \"%s\", got %d \"%s\"", code, text, tp_error_code(), message);
     }
     tp_error_clear();
+}
+
+int64_t tpt_fail_each_allocation(tp_status (*use)(void *ctx), void *ctx) {
+    const tp_memory before = tp_memory_now();
+    for (int64_t n = 1;; n++) {
+        tp__alloc_fail_at(n);
+        const tp_status r = use(ctx);
+        const bool failed = tp__alloc_failed();
+        tp__alloc_fail_at(0);
+        const tp_memory now = tp_memory_now();
+        if (r != (failed ? TP_ENOMEM : TP_OK) || r != tp_error_code())
+            fail_msg("allocation %lld failed: %d, but it returned %d, pending is \"%s\"",
+                     (long long)n, failed, r, tp_error_message());
+        assert_true(same_count("tensors", before.tensors, now.tensors));
+        assert_true(same_count("storages", before.storages, now.storages));
+        assert_true(same_count("tape nodes", before.nodes, now.nodes));
+        if (!failed) return n - 1;
+        assert_non_null(strstr(tp_error_message(), "out of memory"));
+        tp_error_clear();
+    }
 }
 
 void tpt__ok(tp_status r, const char *what, const char *file, int line) {

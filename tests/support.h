@@ -44,6 +44,14 @@ void tpt_python_end(FILE *f);
 void tpt_golden_is_live(const char *golden, const char *module, const char *script);
 /* Skip the calling test because `what` is missing (fails if TAPER_REQUIRE_ORACLE=1). */
 void tpt_skip(const char *what);
+/* Skip it because it cannot work here, and nothing that could be installed would change that: "the
+ * processor has no AVX-512". */
+void tpt_skip_here(const char *why);
+
+/* Call `use` again and again, the first, second, ... allocation in it failing, until none is left
+ * that could; how many failed. Each time it is to return ENOMEM with its message, at last OK, and
+ * to leave nothing alive. */
+int64_t tpt_fail_each_allocation(tp_status (*use)(void *ctx), void *ctx);
 
 /* Expect the pending error to be `code` with exactly this message, and clear it. `text` may end in
  * "..." to compare the beginning only. */

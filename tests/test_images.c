@@ -188,46 +188,37 @@ static void flipped_bits(void **state) {
     each_picture(every_flip_is_survived);
 }
 
+typedef struct named_file {
+    const char *name;
+    const file *f;
+} named_file;
+
+static tp_status decode(void *ctx) {
+    const named_file *k = ctx;
+    tp__image im = {0};
+    const tp_status r = tp__image_decode(k->f->data, k->f->n, k->name, &im);
+    tp__image_free(&im);
+    return r;
+}
+static tp_status enlarge(void *im) {
+    tp__image out = {0};
+    const tp_status r = tp__image_resize(im, 9, 9, &out);
+    tp__image_free(&out);
+    return r;
+}
+
 static void every_allocation_may_fail(const char *name, const file *f) {
     if (is_jpeg(name)) return; /* libjpeg allocates by itself */
-    int64_t n = 1;
-    for (;; n++) {
-        tp__image im = {0};
-        tp__alloc_fail_at(n);
-        const tp_status r = tp__image_decode(f->data, f->n, name, &im);
-        const bool failed = tp__alloc_failed();
-        tp__alloc_fail_at(0);
-        tp__image_free(&im);
-        if (!failed) {
-            tpt_ok(r);
-            break;
-        }
-        assert_int_equal(r, TP_ENOMEM);
-        tpt_expect_error(TP_ENOMEM, "out of memory...");
-    }
-    assert_true(n > 4);
+    named_file k = {name, f};
+    assert_true(tpt_fail_each_allocation(decode, &k) > 3);
 }
 static void out_of_memory(void **state) {
     (void)state;
     each_picture(every_allocation_may_fail);
-    tp__image im = {0}, out = {0};
+    tp__image im = {0};
     tpt_ok(tp__image_shape(&im, 4, 4, 1));
     memset(im.pixels, 7, 16);
-    int64_t n = 1;
-    for (;; n++) {
-        tp__alloc_fail_at(n);
-        const tp_status r = tp__image_resize(&im, 9, 9, &out);
-        const bool failed = tp__alloc_failed();
-        tp__alloc_fail_at(0);
-        tp__image_free(&out);
-        if (!failed) {
-            tpt_ok(r);
-            break;
-        }
-        assert_int_equal(r, TP_ENOMEM);
-        tp_error_clear();
-    }
-    assert_true(n > 3);
+    assert_true(tpt_fail_each_allocation(enlarge, &im) > 2);
     tp__image_free(&im);
 }
 

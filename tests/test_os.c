@@ -398,7 +398,7 @@ static void clock_goes_forward(void **state) {
 
 /* ---- every allocation may fail --------------------------------------------------------------- */
 
-static tp_status exercise(const char *path) {
+static tp_status exercise(void *path) {
     tp_status r = tp__os_write_file(path, write_text, "x");
     if (r) return r;
     char *text = tp__os_read_file(path, 0, NULL);
@@ -410,28 +410,36 @@ static tp_status exercise(const char *path) {
     return r;
 }
 
+static tp_status exercise_in_tmp(void *link) {
+    const tp_status r = exercise(link);
+    assert_int_equal(files_in_tmp(), 2); /* also where it failed */
+    return r;
+}
+
 static void out_of_memory(void **state) {
     (void)state;
     char *path = in_tmp("a"), *link = in_tmp("link");
     put(path, "old", 3);
     assert_int_equal(symlink("a", link), 0);
-    int failures = 0;
-    for (int64_t n = 1;; n++) {
-        tp__alloc_fail_at(n);
-        const tp_status r = exercise(link);
-        const bool failed = tp__alloc_failed();
-        tp__alloc_fail_at(0);
-        if (!failed) {
-            tpt_ok(r);
-            break;
-        }
-        assert_int_equal(r, TP_ENOMEM);
-        tpt_expect_error(TP_ENOMEM, "out of memory...");
-        assert_int_equal(files_in_tmp(), 2);
-        failures++;
-    }
-    assert_true(failures >= 5);
+    assert_true(tpt_fail_each_allocation(exercise_in_tmp, link) >= 5);
     tp__mfree(path), tp__mfree(link);
+}
+
+/* The bytes that were wanted are said where they can be counted. */
+static void refused_bytes_are_said(void **state) {
+    (void)state;
+    static const struct {
+        size_t count, size;
+        const char *says;
+    } want[] = {{3, 5, "out of memory: 15 bytes were wanted"},
+                {SIZE_MAX / 2, 3, "out of memory"},
+                {1, SIZE_MAX, "out of memory: 18446744073709551615 bytes were wanted"}};
+    for (int i = 0; i < TP__COUNT(want); i++) {
+        tp__alloc_fail_at(1);
+        assert_null(tp__calloc(want[i].count, want[i].size));
+        tp__alloc_fail_at(0);
+        tpt_expect_error(TP_ENOMEM, want[i].says);
+    }
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -560,6 +568,7 @@ int main(void) {
         TPT(joins_paths),
         TPT(clock_goes_forward),
         TPT(out_of_memory),
+        TPT(refused_bytes_are_said),
         TPT(utf8),
         TPT(odd_names_are_shown),
         TPT(log_gives_lines),

@@ -169,7 +169,7 @@ static void look_at_processors(void *ctx, int64_t tile) {
 static void workers_may_run_where_the_process_may(void **state) {
     (void)state;
     processors p = {.differ = false};
-    if (sched_getaffinity(0, sizeof p.all, &p.all)) skip();
+    if (sched_getaffinity(0, sizeof p.all, &p.all)) tpt_skip_here("too many processors for a set");
     tpt_ok(tp_set_num_threads(4));
     for (int i = 0; i < 100; i++) {
         tp__parallel(16, look_at_processors, &p);
@@ -256,10 +256,7 @@ static int child_status(pid_t pid) {
 
 static void a_forked_child_starts_its_own_workers(void **state) {
     (void)state;
-    if (WITH_TSAN) {
-        print_message("# ThreadSanitizer does not allow threads after a fork\n");
-        skip();
-    }
+    if (WITH_TSAN) tpt_skip_here("ThreadSanitizer does not allow threads after a fork");
     tpt_ok(tp_set_num_threads(3));
     check_each_tile_once(100);
     const pid_t pid = fork();
@@ -282,10 +279,7 @@ static void a_forked_child_starts_its_own_workers(void **state) {
 /* Fork while another thread of this process keeps the pool busy. */
 static void fork_while_others_compute(void **state) {
     (void)state;
-    if (WITH_TSAN) {
-        print_message("# ThreadSanitizer does not allow threads after a fork\n");
-        skip();
-    }
+    if (WITH_TSAN) tpt_skip_here("ThreadSanitizer does not allow threads after a fork");
     tpt_ok(tp_set_num_threads(3));
     static counts c, mine;
     memset(&c, 0, sizeof c);

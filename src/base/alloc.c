@@ -274,7 +274,9 @@ __attribute__((destructor(101))) static void end_of_process(void) {
 void *tp__calloc(size_t count, size_t size) {
     atomic_fetch_add_explicit(&system_calls, 1, memory_order_relaxed);
     void *p = refuse() ? NULL : calloc(count ? count : 1, size ? size : 1);
-    return p ? p : tp__fail_nomem(count * size);
+    size_t bytes; /* 0, not said: more than a size_t can tell */
+    if (__builtin_mul_overflow(count, size, &bytes)) bytes = 0;
+    return p ? p : tp__fail_nomem(bytes);
 }
 
 void *tp__realloc(void *p, size_t bytes) {
