@@ -9,9 +9,11 @@
 
 #include "support.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -186,38 +188,72 @@ static void random_programs(void **state) {
 }
 static void random_programs_with_products(void **state) {
     (void)state;
-    if (tp__cpu_isa() < TP__ISA_V3) skip();
+    if (tp__cpu_isa() < TP__ISA_V3) tpt_skip_here("this processor has no AVX2");
     for (uint64_t number = 1; number <= PROGRAMS; number++) check_program(number, true);
 }
 
 /* ---- reductions ------------------------------------------------------------------------------ */
 
-enum { REDUCTIONS = 14 };
+enum { REDUCTIONS = 31 };
 
-static void reduce(uint64_t *h, tp_tensor *x, int which, int dim) {
-    tp_tensor *index = NULL;
+/* What is reduced, made before the tiles are counted. */
+typedef struct numbers {
+    tp_tensor *x, *y, *near; /* two in 0..1; near 1, so that products of many are numbers */
+    tp_tensor *most, *few;   /* nearly all true, nearly all false */
+    tp_tensor *rows, *index; /* x as a matrix, and a column for each of its rows */
+} numbers;
+
+static numbers numbers_of(tp_tensor *x) {
+    tp_tensor *rows = tp_reshape(x, TP_SHAPE(-1, tp_size(x, 2)));
+    return (numbers){.x = x,
+                     .y = tp_square(x),
+                     .near = tp_add(tp_mul(x, 0.002), 0.999),
+                     .most = tp_gt(x, 0.001),
+                     .few = tp_gt(x, 0.999),
+                     .rows = rows,
+                     .index = tp_argmin_dim(rows, 1, 0)};
+}
+
+static void reduce(uint64_t *h, const numbers *n, int which, int dim) {
+    const int two[] = {dim, (dim + 1) % 3};
+    tp_tensor *x = n->x, *y = n->y, *index = NULL;
     switch (which) {
     case 0: digest(h, tp_sum(x)); break;
     case 1: digest(h, tp_sum_dim(x, TP_DIMS(dim), 0)); break;
     case 2: digest(h, tp_sum_dim(x, TP_DIMS(0, 2), 0)); break;
-    case 3: digest(h, tp_mean_dim(x, TP_DIMS(dim, (dim + 1) % 3), 0)); break;
-    case 4: digest(h, tp_prod(x)); break;
-    case 5: digest(h, tp_prod_dim(x, dim, 0)); break;
-    case 6: digest(h, tp_var(x, 0)); break;
-    case 7: digest(h, tp_std_dim(x, TP_DIMS(dim), TP_BIASED)); break;
-    case 8: digest(h, tp_max(x)); break;
-    case 9:
-        digest(h, tp_max_dim(x, dim, 0, &index));
-        digest(h, index);
-        break;
-    case 10: digest(h, tp_argmin_dim(x, dim, 0)); break;
-    case 11: digest(h, tp_argmax(x)); break;
-    case 12: digest(h, tp_norm(x)); break;
-    default: digest(h, tp_all_dim(tp_gt(x, 0.001), dim, 0)); break;
+    case 3: digest(h, tp_mean(x)); break;
+    case 4: digest(h, tp_mean_dim(x, TP_DIMS(two[0], two[1]), 0)); break;
+    case 5: digest(h, tp_prod(n->near)); break;
+    case 6: digest(h, tp_prod_dim(n->near, dim, 0)); break;
+    case 7: digest(h, tp_var(x, 0)); break;
+    case 8: digest(h, tp_var_dim(x, TP_DIMS(two[0], two[1]), TP_BIASED)); break;
+    case 9: digest(h, tp_std(x, TP_BIASED)); break;
+    case 10: digest(h, tp_std_dim(x, TP_DIMS(dim), 0)); break;
+    case 11: digest(h, tp_max(x)); break;
+    case 12: digest(h, tp_max_dim(x, dim, 0, &index)); break;
+    case 13: digest(h, tp_min(x)); break;
+    case 14: digest(h, tp_min_dim(x, dim, 0, &index)); break;
+    case 15: digest(h, tp_argmax(x)); break;
+    case 16: digest(h, tp_argmax_dim(x, dim, 0)); break;
+    case 17: digest(h, tp_argmin(x)); break;
+    case 18: digest(h, tp_argmin_dim(x, dim, 0)); break;
+    case 19: digest(h, tp_all(n->most)); break;
+    case 20: digest(h, tp_all_dim(n->most, dim, 0)); break;
+    case 21: digest(h, tp_any(n->few)); break;
+    case 22: digest(h, tp_any_dim(n->few, dim, 0)); break;
+    case 23: digest(h, tp_norm(x)); break;
+    case 24: digest(h, tp_softmax(x, dim)); break;
+    case 25: digest(h, tp_log_softmax(x, dim)); break;
+    case 26: digest(h, tp_mse_loss(x, y)); break;
+    case 27: digest(h, tp_l1_loss(x, y)); break;
+    case 28: digest(h, tp_binary_cross_entropy(x, y)); break;
+    case 29: digest(h, tp_binary_cross_entropy_with_logits(x, y)); break;
+    default: digest(h, tp_cross_entropy(n->rows, n->index)); break;
     }
+    if (index) digest(h, index);
 }
 
-static void check_reduction(tp_tensor *x, int which, int dim) {
+static void check_reduction(const numbers *n, int which, int dim) {
     uint64_t want = 0;
     for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++) {
         if (!tp__kernels_use(isa)) continue;
@@ -225,7 +261,7 @@ static void check_reduction(tp_tensor *x, int which, int dim) {
             tpt_ok(tp_set_num_threads(thread_counts[t]));
             const tp_scope s = tp_scope_begin();
             uint64_t got = 1;
-            reduce(&got, x, which, dim);
+            reduce(&got, n, which, dim);
             tp_scope_end(s);
             if (!want) want = got;
             if (got != want)
@@ -242,12 +278,12 @@ static void reductions_of_random_shapes(void **state) {
     for (int round = 0; round < SHAPES; round++) {
         const tp_scope s = tp_scope_begin();
         const int64_t a = 1 + draw(60), b = 1 + draw(900), c = 2 * MANY / (a * b) + 1 + draw(9);
-        tp_tensor *x = tp_rand(TP_SHAPE(a, b, c), TP_FLOAT32, NULL);
+        const numbers n = numbers_of(tp_rand(TP_SHAPE(a, b, c), TP_FLOAT32, NULL));
         char what[80];
         int64_t fewest = INT64_MAX;
         for (int which = 0; which < REDUCTIONS; which++) {
             most_tiles = 0;
-            check_reduction(x, which, (int)draw(3));
+            check_reduction(&n, which, (int)draw(3));
             if (most_tiles < fewest) fewest = most_tiles;
         }
         tp__kernels_use(tp__cpu_isa());
@@ -313,6 +349,16 @@ static void expect_weights(const model *k, const char want[65], const char *how)
     }
 }
 
+/* All threads of this process; workers that start later inherit it. */
+static void set_affinity(const cpu_set_t *set) {
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (const struct dirent *e; (e = readdir(tasks));)
+        if (e->d_name[0] != '.')
+            assert_int_equal(sched_setaffinity(atoi(e->d_name), sizeof *set, set), 0);
+    closedir(tasks);
+}
+
 /* On one processor, which all threads share. */
 static void expect_weights_pinned(const model *k, const char want[65]) {
     cpu_set_t before, one;
@@ -320,10 +366,9 @@ static void expect_weights_pinned(const model *k, const char want[65]) {
     CPU_ZERO(&one);
     for (int cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
         if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
-    tpt_ok(tp_set_num_threads(1)); /* so that workers start anew, pinned as well */
-    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    set_affinity(&one);
     expect_weights(k, want, ", pinned");
-    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    set_affinity(&before);
 }
 
 /* While another process is busy on every processor. */
