@@ -125,8 +125,8 @@ TP_API int tp_get_num_threads(void);
 
 /* Instruction set in use: "base", "v3" (AVX2 and FMA) or "v4" (AVX-512). TAPER_ISA lowers it.
  * Results have the same bits at each, but for products of matrices at "base", which has no fused
- * multiply-add: a sum over k of x[k] w[k], of K terms, is there within 2 (K + 1) eps sum |x[k] w[k]|
- * of what it is at the others; eps is 2^-24 for float32, 2^-53 for float64. */
+ * multiply-add: a sum of K terms x[k] w[k] is there within 2 (K + 1) eps sum |x[k] w[k]| of what it
+ * is at the others; eps is 2^-24 for float32, 2^-53 for float64. */
 TP_API const char *tp_isa(void);
 
 /* ---- element types --------------------------------------------------------------------------- */
