@@ -556,7 +556,7 @@ static void transposed_copies(void **state) {
 
 static void gathered_rows(void **state) {
     (void)state;
-    enum { ROWS = 100, COLS = 784, TAKEN = 150, SOON = 70 };
+    enum { ROWS = 100, COLS = 779, TAKEN = 150, SOON = 70 };
     static uint8_t bytes[ROWS * COLS];
     static float out[TAKEN * COLS];
     static int64_t index[TAKEN + SOON];
