@@ -44,8 +44,8 @@ void tpt_python_end(FILE *f);
 void tpt_golden_is_live(const char *golden, const char *module, const char *script);
 /* Skip the calling test because `what` is missing (fails if TAPER_REQUIRE_ORACLE=1). */
 void tpt_skip(const char *what);
-/* Skip it because it cannot work here, and nothing that could be installed would change that: "the
- * processor has no AVX-512". */
+/* Skip it because it cannot work here, and nothing that could be installed would change that: "no
+ * AVX-512, or TAPER_ISA is lower". */
 void tpt_skip_here(const char *why);
 
 /* Call `use` again and again, the first, second, ... allocation in it failing, until none is left

@@ -432,7 +432,7 @@ static void threads_change_no_bit(void **state) {
 
 static void v3_and_v4_agree(void **state) {
     (void)state;
-    if (tp__cpu_isa() < TP__ISA_V4) tpt_skip_here("this processor has no AVX-512");
+    if (tp__cpu_isa() < TP__ISA_V4) tpt_skip_here("no AVX-512, or TAPER_ISA is lower");
     for (int round = 0; round < 60; round++) {
         product p =
             make_product(round % 2 ? TP_FLOAT32 : TP_FLOAT64, 1 + draw_to(300), 1 + draw_to(150),
@@ -471,7 +471,7 @@ static void check_base_beside_v3(const product *p) {
 
 static void base_is_near_v3(void **state) {
     (void)state;
-    if (tp__cpu_isa() < TP__ISA_V3) tpt_skip_here("this processor has no AVX2");
+    if (tp__cpu_isa() < TP__ISA_V3) tpt_skip_here("no AVX2, or TAPER_ISA is lower");
     for (int round = 0; round < 60; round++) {
         const int64_t K = round % 10 ? 1 + draw_to(300) : 4096 + draw_to(3000);
         product p = make_product(round % 3 ? TP_FLOAT32 : TP_FLOAT64, draw_size(), draw_size(), K,
