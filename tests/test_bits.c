@@ -374,7 +374,7 @@ static void expect_weights_pinned(const model *k, const char want[65]) {
     CPU_ZERO(&one);
     for (int cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
         if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
-    (void)set_affinity(&one);
+    while (set_affinity(&one) > 1) usleep(20000); /* one on its way elsewhere takes its own back */
     expect_weights(k, want, ", pinned");
     assert_int_equal(set_affinity(&before), 1);
 }
