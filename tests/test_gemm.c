@@ -514,24 +514,32 @@ static void nan_and_infinity_go_through(void **state) {
         }
 }
 
-static void relu_keeps_nan_and_gives_positive_zero(void **state) {
-    (void)state;
-    product p = make_product(TP_FLOAT32, 3, 20, 2, 1, ROWS, ROWS);
-    p.relu = p.has_bias = true;
-    for (int64_t k = 0; k < 2; k++) {
-        put(&p.a, 0, 0, k, NAN);
-        put(&p.a, 0, 1, k, -0.0);
-    }
-    for (int64_t j = 0; j < 20; j++) put(&p.bias, 0, 0, j, -0.0);
-    char *got = run(&p);
-    const matrix c = result_of(&p, got);
-    for (int64_t j = 0; j < 20; j++) {
+/* Row 0 of a is NaN, row 1 negative zeros, as is the bias. */
+static void check_relu(const product *p) {
+    char *got = run(p);
+    const matrix c = result_of(p, got);
+    for (int64_t j = 0; j < p->N; j++) {
         assert_true(isnan(get(&c, 0, 0, j)));
         assert_true(get(&c, 0, 1, j) == 0 && !signbit(get(&c, 0, 1, j)));
         assert_true(get(&c, 0, 2, j) >= 0);
     }
     free(got);
-    free_product(&p);
+}
+
+static void relu_keeps_nan_and_gives_positive_zero(void **state) {
+    (void)state;
+    static const int64_t size[][2] = {{20, 2}, {20, 300}, {20, 5000}, {1, 2}, {1, 5000}};
+    for (int s = 0; s < TP__COUNT(size); s++) {
+        product p = make_product(TP_FLOAT32, 3, size[s][0], size[s][1], 1, ROWS, ROWS);
+        p.relu = p.has_bias = true;
+        for (int64_t k = 0; k < p.K; k++) {
+            put(&p.a, 0, 0, k, NAN);
+            put(&p.a, 0, 1, k, -0.0);
+        }
+        for (int64_t j = 0; j < p.N; j++) put(&p.bias, 0, 0, j, -0.0);
+        for_each_level(check_relu, &p);
+        free_product(&p);
+    }
 }
 
 static void check_empty(const product *p) {
