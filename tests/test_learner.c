@@ -428,10 +428,20 @@ static void print_tables(void) {
     end(&t);
 }
 
+/* The times at the ends of lines, minutes and seconds, as on a fast machine. */
+static void stop_the_clock(char *text) {
+    for (char *p = text; (p = strchr(p, ':')); p++) {
+        int minutes, seconds, n = 0;
+        if (sscanf(p - 2, "%2d:%2d   %n", &minutes, &seconds, &n) == 2 && n)
+            memcpy(p - 2, "00:00", 5);
+    }
+}
+
 static void table_is_fastais(void **state) {
     (void)state;
     char text[2000];
     printed(print_tables, text, sizeof text);
+    stop_the_clock(text);
     assert_string_equal(text, "epoch     train_loss  valid_loss  accuracy  top       time    \n"
                               "0         0.250000    0.250000    0.428571  0.428571  00:00   \n"
                               "1         0.250000    0.250000    0.428571  0.428571  00:00   \n"
