@@ -202,6 +202,67 @@ static void sequential_runs_in_order(void **state) {
     tp_module_free(empty);
 }
 
+static void same_tensor(tp_tensor *got, tp_tensor *want) {
+    assert_true(tp__shape_equal(&got->s, &want->s) && got->dtype == want->dtype);
+    tpt_same_bits(tp_data_ptr(got), tp_data_ptr(want),
+                  (size_t)want->numel * tp_dtype_size((tp_dtype)want->dtype));
+}
+
+/* The gradients of a sum of squares in x and in the parameters of m; y is made of them. */
+static void gradients(tp_module *m, tp_tensor *x, tp_tensor *y, tp_tensor *g[3]) {
+    tpt_ok(tp_backward(tp_sum(tp_square(y))));
+    for (int i = 0; i < 3; i++) {
+        tp_tensor *p = i == 2 ? x : i < tp_module_num_params(m) ? tp_module_param(m, i) : NULL;
+        g[i] = p ? tp_clone(tp_grad(p)) : NULL;
+        if (p) tp_zero_grad(p);
+    }
+}
+
+/* A linear layer and the relu behind it are one pass: the same bits and the same tape as two calls,
+ * with nan, infinities and negative zeros on the way. */
+static void relu_behind_linear_is_one_pass(void **state) {
+    (void)state;
+    static const char *const spec[] = {"linear(33,20) relu", "linear(33,1) relu",
+                                       "linear(33,20,nobias) relu", "linear(33,20,float64) relu"};
+    for (int s = 0; s < TP__COUNT(spec) * 2; s++) {
+        const tp_scope scope = tp_scope_begin();
+        tp_module *m = must_parse(spec[s / 2]);
+        tp_tensor *w = tp_module_param(m, 0);
+        tp_tensor *b = tp_module_num_params(m) > 1 ? tp_module_param(m, 1) : TP_NONE;
+        tp_tensor *x = ramp(s % 2 ? TP_SHAPE(3, 7, 33) : TP_SHAPE(40, 33));
+        tp_data_f32(x)[1] = NAN;
+        tp_data_f32(x)[35] = INFINITY;
+        for (int i = 0; i < 33; i++) tp_data_f32(x)[66 + i] = -0.0f;
+        x = tp_requires_grad_(tp_to(x, tp_dtype_of(w)));
+        const int64_t before = tp__tape_length();
+        tp_tensor *one = tp_forward(m, x);
+        const int64_t calls = tp__tape_length() - before;
+        tp_tensor *two = tp_relu(tp_linear(x, w, b)), *g[2][3];
+        assert_int_equal(calls, 2);
+        same_tensor(one, two);
+        assert_string_equal(tp_grad_fn(one), "ReluBackward0");
+        assert_string_equal(one->node->call.in[0]->grad_fn, two->node->call.in[0]->grad_fn);
+        assert_ptr_equal(one->node->call.in[0]->st, one->st); /* there is no pass between them */
+        gradients(m, x, one, g[0]);
+        gradients(m, x, two, g[1]);
+        for (int i = 0; i < 3; i++)
+            if (g[0][i]) same_tensor(g[0][i], g[1][i]);
+        tp_module_free(m);
+        tp_scope_end(scope);
+    }
+}
+
+/* Unless somebody looks for the first NaN: then each has a result of its own. */
+static void a_traced_relu_is_a_pass_of_its_own(void **state) {
+    (void)state;
+    tp_module *m = must_parse("linear(3,2) relu");
+    tp_set_detect_anomaly(true);
+    tp_tensor *y = tp_forward(m, ramp(TP_SHAPE(4, 3)));
+    tp_set_detect_anomaly(false);
+    assert_ptr_not_equal(y->node->call.in[0]->st, y->st);
+    tp_module_free(m);
+}
+
 /* ---- a user's class, counted ----------------------------------------------------------------- */
 
 typedef struct scale {
@@ -635,6 +696,8 @@ int main(void) {
         TPT(forward_errors),
         TPT(layers_without_parameters),
         TPT(sequential_runs_in_order),
+        TPT(relu_behind_linear_is_one_pass),
+        TPT(a_traced_relu_is_a_pass_of_its_own),
         TPT(own_class),
         TPT(class_that_says_nothing),
         TPT(names_from_every_module),

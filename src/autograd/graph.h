@@ -3,7 +3,6 @@
 #define TAPER_SRC_GRAPH_H
 #include "autograd/autograd.h"
 
-extern TP__THREAD_HOT bool tp__tracing; /* are all results looked at? */
 /* False, with an error that names the op, if its result is not finite though its inputs are. */
 bool tp__trace(const tp__call *c);
 bool tp__trace_gradient(tp_tensor *g, tp_tensor *gx); /* the same for one step of a backward */

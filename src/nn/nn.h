@@ -46,6 +46,12 @@ tp_module *tp__sequential_new(void);
 /* Append a child, which s takes. */
 bool tp__sequential_add(tp_module *s, tp_module *child);
 
+/* ---- nn_linear.c, nn_act.c ------------------------------------------------------------------- */
+bool tp__is_linear(const tp_module *m);
+bool tp__is_relu(const tp_module *m);
+/* A linear layer and the relu behind it, in one pass. */
+tp_tensor *tp__linear_then_relu(const tp_module *m, tp_tensor *x);
+
 /* ---- nn_init.c ------------------------------------------------------------------------------- */
 /* torch's nn.Linear.reset_parameters: w, then b (or TP_NONE), from rng. */
 bool tp__init_linear(tp_tensor *w, tp_tensor *b, tp_rng *rng);

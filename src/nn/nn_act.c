@@ -35,6 +35,9 @@ static tp_module *make(const layer *l) {
 tp_module *tp_nn_relu(void) {
     return make(&relu);
 }
+bool tp__is_relu(const tp_module *m) {
+    return m->c == &relu.c;
+}
 tp_module *tp_nn_sigmoid(void) {
     return make(&sigmoid);
 }

@@ -1,10 +1,20 @@
 /* nn_container.c -- Sequential: modules one after the other, named "0", "1", ... */
 #include "nn/nn.h"
 
+/* Do modules i and i + 1 save a pass together? Not where every single result is looked at. */
+static bool fuse(const tp_module *m, int i) {
+    return i + 1 < m->nchildren && tp__is_linear(m->child[i]) && tp__is_relu(m->child[i + 1]) &&
+           !tp__tracing;
+}
+
 static tp_tensor *forward(void *self, tp_tensor *const *in, int n) {
     const tp_module *m = self;
     tp_tensor *x = tp__one_input("sequential", in, n);
-    for (int i = 0; x && i < m->nchildren; i++) x = tp_forward(m->child[i], x);
+    for (int i = 0; x && i < m->nchildren; i++) {
+        const bool two = fuse(m, i);
+        x = two ? tp__linear_then_relu(m->child[i], x) : tp_forward(m->child[i], x);
+        i += two;
+    }
     return x;
 }
 

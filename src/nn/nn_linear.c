@@ -1,6 +1,6 @@
 /* nn_linear.c -- the fully connected layer, y = x @ w.T + b. */
 #include "nn/nn.h"
-#include "taper/ops.h"
+#include "ops/ops.h"
 
 typedef struct linear {
     tp_tensor *w, *b; /* the module's parameters; b may be TP_NONE */
@@ -28,6 +28,14 @@ static int spec(void *self, char *buf, size_t size) {
 
 static const tp_module_class linear_class = {
     .name = "Linear", .forward = forward, .free = tp__mfree, .extra = extra, .spec = spec};
+
+bool tp__is_linear(const tp_module *m) {
+    return m->c == &linear_class;
+}
+tp_tensor *tp__linear_then_relu(const tp_module *m, tp_tensor *x) {
+    const linear *l = m->self;
+    return tp__linear_relu(x, l->w, l->b);
+}
 
 static bool fill(tp_module *m, int64_t in, int64_t out, const tp_linear_opts *o) {
     linear *l = m->self;

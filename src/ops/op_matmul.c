@@ -1,4 +1,4 @@
-/* op_matmul.c -- matrix products: matmul with batches, and linear with its bias fused.
+/* op_matmul.c -- matrix products: matmul with batches, and linear with bias and relu fused.
  *
  * Operands become [..., M, K] and [..., K, N] views (a 1-d operand gains an axis of size 1),
  * transposes are strides, and the kernel takes any strides: nothing is copied but what has no
@@ -10,6 +10,7 @@
 typedef struct product {
     tp_tensor *a, *b, *c; /* [..., M, K], [..., K, N], [..., M, N] dense */
     tp_tensor *bias;      /* [N] dense, or NULL */
+    tp__act act;
     bool chains;
 } product;
 
@@ -46,6 +47,7 @@ static bool run(const product *p) {
                   .b_col = sb[n],
                   .c_row = c->shape[n],
                   .bias = p->bias ? tp__ptr(p->bias) : NULL,
+                  .act = p->act,
                   .chains = p->chains};
     if (lead) {
         g.a_batch = sa[lead - 1];
@@ -80,28 +82,30 @@ static tp_tensor *as_rows(tp_tensor *x) {
     return tp__reshaped(x, &TP_SHAPE(r, k));
 }
 
-/* a @ b + bias for operands of at least two axes; NULL passes through. */
-static tp_tensor *multiply_as(bool chains, tp_tensor *a, tp_tensor *b, tp_tensor *bias) {
-    if (!a || !b) return NULL;
+/* p.c = act(p.a @ p.b + p.bias), a new tensor, for operands of at least two axes; NULL passes
+ * through. */
+static tp_tensor *compute(product p) {
+    if (!p.a || !p.b) return NULL;
     static tp__sig sig = TP__SIG("x[..., M, K] w[..., K, N] -> [..., M, N]");
     tp_shape s;
-    if (!tp__sig_infer("matmul", &sig, (tp_tensor *[]){a, b}, 2, &s)) return NULL;
-    tp_tensor *c = tp__new("matmul", &s, (tp_dtype)a->dtype);
+    if (!tp__sig_infer("matmul", &sig, (tp_tensor *[]){p.a, p.b}, 2, &s)) return NULL;
+    tp_tensor *c = p.c = tp__new("matmul", &s, (tp_dtype)p.a->dtype);
     if (!c) return NULL;
-    if (b->ndim > 2 || a->ndim == 2) return run(&(product){a, b, c, bias, chains}) ? c : NULL;
-    tp_tensor *a2 = as_rows(a), *c2 = a2 ? as_rows(c) : NULL;
-    const bool ok = c2 && run(&(product){a2, b, c2, bias, chains});
-    if (c2) tp__drop(c2);
+    if (p.b->ndim > 2 || p.a->ndim == 2) return run(&p) ? c : NULL;
+    p.a = as_rows(p.a);
+    p.c = p.a ? as_rows(c) : NULL;
+    const bool ok = p.c && run(&p);
+    if (p.c) tp__drop(p.c);
     return ok ? c : NULL;
 }
 
-static tp_tensor *multiply(tp_tensor *a, tp_tensor *b, tp_tensor *bias) {
-    return multiply_as(false, a, b, bias);
+static tp_tensor *multiply(tp_tensor *a, tp_tensor *b) {
+    return compute((product){.a = a, .b = b});
 }
 /* a @ b, a sum over the rows of a batch: in their order, as PyTorch's libraries add them up. A
  * training with large steps shows the last bits of its gradients in the digits that are printed. */
 static tp_tensor *sum_rows(tp_tensor *a, tp_tensor *b) {
-    return multiply_as(true, a, b, NULL);
+    return compute((product){.a = a, .b = b, .chains = true});
 }
 
 static tp_tensor *transposed(const tp_tensor *x) {
@@ -141,7 +145,7 @@ static tp_tensor *vector_product(tp_tensor *x, tp_tensor *w) {
     tp__sig *sig = x->ndim > 1 ? &column : w->ndim > 1 ? &row : &both;
     tp_shape s;
     if (!tp__sig_infer("matmul", sig, (tp_tensor *[]){x, w}, 2, &s)) return NULL;
-    tp_tensor *y = multiply(with_axis(x, true), with_axis(w, false), NULL);
+    tp_tensor *y = multiply(with_axis(x, true), with_axis(w, false));
     return y ? tp__reshaped(y, &s) : NULL;
 }
 
@@ -153,7 +157,7 @@ static tp_tensor *matmul_forward(tp__call *c) {
         return tp__fail(TP_ESHAPE,
                         "matmul: both operands need at least one axis; %s has none (use tp_mul)",
                         x->ndim ? "w" : "x");
-    return x->ndim == 1 || w->ndim == 1 ? vector_product(x, w) : multiply(x, w, NULL);
+    return x->ndim == 1 || w->ndim == 1 ? vector_product(x, w) : multiply(x, w);
 }
 
 /* The gradient with the axes of size 1 that a 1-d operand had gained. */
@@ -178,7 +182,7 @@ static tp_tensor *matmul_backward(const tp__call *c, tp_tensor *g, int i) {
     g = full_gradient(c, g);
     if (!x || !w || !g) return NULL;
     if (i == 0)
-        r = multiply(g, transposed(w), NULL);
+        r = multiply(g, transposed(w));
     else if (w->ndim == 2) {
         tp_tensor *rows = as_rows(x), *grows = rows ? as_rows(g) : NULL;
         r = grows ? sum_rows(transposed(rows), grows) : NULL;
@@ -221,7 +225,7 @@ tp_tensor *tp_matmul(tp_tensor *x, tp_tensor *w) {
 
 /* ---- linear ---------------------------------------------------------------------------------- */
 
-static tp_tensor *linear_forward(tp__call *c) {
+static tp_tensor *linear_with(tp__call *c, tp__act act) {
     narrow_saves(c);
     static tp__sig sig = TP__SIG("x[..., I] w[O, I] b[O]? -> [..., O]");
     tp_tensor *x = c->in[0], *w = c->in[1], *b = c->nin > 2 ? c->in[2] : NULL;
@@ -230,9 +234,16 @@ static tp_tensor *linear_forward(tp__call *c) {
         return NULL;
     if (b && !one_dtype("linear", "w", w, "b", b)) return NULL;
     if (b && !(b = tp__contiguous(b))) return NULL;
-    tp_tensor *rows = as_rows(x), *wt = rows ? transposed(w) : NULL, *y = multiply(rows, wt, b);
+    tp_tensor *rows = as_rows(x), *wt = rows ? transposed(w) : NULL,
+              *y = compute((product){.a = rows, .b = wt, .bias = b, .act = act});
     if (wt) tp__drop(wt);
     return y && x->ndim != 2 ? tp__reshaped(y, &s) : y;
+}
+static tp_tensor *linear_forward(tp__call *c) {
+    return linear_with(c, TP__ACT_NONE);
+}
+static tp_tensor *linear_relu_forward(tp__call *c) {
+    return linear_with(c, TP__ACT_RELU);
 }
 
 static tp_tensor *linear_backward(const tp__call *c, tp_tensor *g, int i) {
@@ -243,25 +254,33 @@ static tp_tensor *linear_backward(const tp__call *c, tp_tensor *g, int i) {
         tp_tensor *rows = as_rows(c->in[0]);
         return rows ? sum_rows(transposed(grows), rows) : NULL;
     }
-    tp_tensor *gx = multiply(grows, c->in[1], NULL);
+    tp_tensor *gx = multiply(grows, c->in[1]);
     const tp_shape s = tp__shape(c->in[0]);
     return gx && s.ndim != 2 ? tp__reshaped(gx, &s) : gx;
 }
-static const tp__op op_linear = {.name = "linear",
-                                 .grad_fn = "AddmmBackward0",
-                                 .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1),
-                                 .forward = linear_forward,
-                                 .backward = linear_backward};
+#define LINEAR(how)                                                                              \
+    {                                                                                            \
+        .name = "linear", .grad_fn = "AddmmBackward0", .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1), \
+        .forward = how, .backward = linear_backward                                              \
+    }
+static const tp__op op_linear = LINEAR(linear_forward),
+                    op_linear_relu = LINEAR(linear_relu_forward);
 
 static const char *linear_name(const tp_tensor *x, bool biased) {
     if (x->ndim == 2) return biased ? "AddmmBackward0" : "MmBackward0";
     if (biased) return x->ndim == 3 && tp__contiguous_p(x) ? "ViewBackward0" : "AddBackward0";
     return x->ndim == 1 ? "SqueezeBackward3" : "UnsafeViewBackward0";
 }
-tp_tensor *tp_linear(tp_tensor *x, tp_tensor *w, tp_tensor *b) {
+static tp_tensor *apply(const tp__op *op, tp_tensor *x, tp_tensor *w, tp_tensor *b) {
     if (!x || !w || !b) return tp__error_null("linear"), NULL;
     tp_tensor *in[3] = {x, w, b};
     const bool biased = !tp__is_none(b);
-    tp__call c = {.op = &op_linear, .in = in, .nin = biased ? 3 : 2};
+    tp__call c = {.op = op, .in = in, .nin = biased ? 3 : 2};
     return tp__apply_named(&c, linear_name(x, biased));
+}
+tp_tensor *tp_linear(tp_tensor *x, tp_tensor *w, tp_tensor *b) {
+    return apply(&op_linear, x, w, b);
+}
+tp_tensor *tp__linear_relu(tp_tensor *x, tp_tensor *w, tp_tensor *b) {
+    return tp__relu_of_clipped(apply(&op_linear_relu, x, w, b));
 }
