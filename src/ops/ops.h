@@ -19,8 +19,8 @@ typedef struct tp__blocks {
     int64_t outer, size, inner;
 } tp__blocks;
 tp__blocks tp__around(const tp_tensor *x, int dim);
-/* relu(linear(x, w, b)) in one pass over the result, on the tape the two calls that it is: the inner
- * one's result has the outer one's elements, which its backward does not read. */
+/* relu(linear(x, w, b)) in one pass over the result; on the tape the two calls that it is, of which
+ * the inner one's result has the outer one's elements: its backward does not read them. */
 tp_tensor *tp__linear_relu(tp_tensor *x, tp_tensor *w, tp_tensor *b);
 /* The outer call, for x whose elements relu would leave as they are, and which nobody else has. */
 tp_tensor *tp__relu_of_clipped(tp_tensor *x);
