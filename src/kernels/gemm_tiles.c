@@ -627,6 +627,9 @@ static plan make_plan(const tp__gemm *whole) {
     p.a_padded = tp__round_up(p.kernels->rows, 8);
     p.down = tp__parts(g->M, p.kernels->rows);
     p.across = tp__parts(g->N, p.panel);
+    const int64_t threads = tp_get_num_threads();
+    if (p.across == 1 && p.down > threads) /* rows are all there is: as many for each */
+        p.down = tp__round_up(p.down, threads);
     p.high = g->M / p.down;
     p.higher = g->M % p.down;
     choose_reading(&p);
