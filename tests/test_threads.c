@@ -236,6 +236,91 @@ static void callers_may_compete(void **state) {
     tpt_ok(tp_set_num_threads(0));
 }
 
+/* ---- spare time ------------------------------------------------------------------------------ */
+
+/* Each tile is run once, by a worker or, as it is left, here; what workers wrote is seen. */
+static void spare_tiles_run_once(void **state) {
+    (void)state;
+    enum { TILES = 60 };
+    tpt_ok(tp_set_num_threads(4));
+    static int64_t out[TILES * 64];
+    static counts c;
+    memset(&c, 0, sizeof c);
+    for (int round = 0; round < 300; round++) {
+        memset(out, 0xff, sizeof out);
+        const bool given = tp__spare_begin(TILES, fill_tile, out); /* no: somebody was put aside */
+        for (int i = 0; i < round % 4; i++) tp__parallel(8, count_tile, &c);
+        if (round % 50 == 0) sleep_ms(1);
+        const int64_t left = given ? tp__spare_end() : TILES;
+        assert_in_range(left, 0, TILES);
+        for (int64_t i = 0; i < left; i++) {
+            assert_int_equal(out[i * 64], -1);
+            fill_tile(out, i);
+        }
+        for (int i = 0; i < TILES * 64; i++) assert_int_equal(out[i], i);
+    }
+    for (int i = 0; i < 8; i++) assert_int_equal(c.of[i], 450); /* and no job lost one */
+    tpt_ok(tp_set_num_threads(0));
+}
+
+static void workers_have_spare_time(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(2));
+    static counts c, spare;
+    memset(&spare, 0, sizeof spare);
+    assert_true(tp__spare_begin(10, count_tile, &spare));
+    for (int ms = 0; ms < 20000 && !spare.of[0]; ms++) { /* a job: the worker wakes up */
+        tp__parallel(2, count_tile, &c);
+        sleep_ms(1);
+    }
+    for (int i = 0; i < 10; i++) assert_int_equal(spare.of[i], 1);
+    assert_int_equal(tp__spare_end(), 0);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+typedef struct slow_tiles {
+    atomic_int begun;
+    int done[10];
+} slow_tiles;
+
+static void slow_tile(void *ctx, int64_t tile) {
+    slow_tiles *s = ctx;
+    atomic_fetch_add(&s->begun, 1);
+    sleep_ms(20);
+    s->done[tile] = 1;
+}
+
+static void tiles_that_were_begun_are_waited_for(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(2));
+    static counts c;
+    slow_tiles s = {.begun = 0};
+    assert_true(tp__spare_begin(10, slow_tile, &s));
+    for (int ms = 0; ms < 20000 && !s.begun; ms++) {
+        tp__parallel(2, count_tile, &c);
+        sleep_ms(1);
+    }
+    const int64_t left = tp__spare_end();
+    assert_in_range(left, 0, 9);
+    for (int i = 0; i < 10; i++) assert_int_equal(s.done[i], i >= left);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+static void spare_time_is_given_once(void **state) {
+    (void)state;
+    static counts c;
+    tpt_ok(tp_set_num_threads(1));
+    assert_false(tp__spare_begin(5, count_tile, &c)); /* nobody has any */
+    tpt_ok(tp_set_num_threads(2));
+    assert_true(tp__spare_begin(5, count_tile, &c));
+    assert_false(tp__spare_begin(5, count_tile, &c));
+    (void)tp__spare_end();
+    tpt_ok(tp_set_num_threads(2));
+    assert_true(tp__spare_begin(5, count_tile, &c));
+    (void)tp__spare_end();
+    tpt_ok(tp_set_num_threads(0));
+}
+
 static double cpu_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
@@ -280,6 +365,27 @@ static void a_forked_child_starts_its_own_workers(void **state) {
     }
     assert_int_equal(child_status(pid), 0);
     check_each_tile_once(100); /* and the parent still has its own */
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* What workers had begun in their spare time is lost to the child: it does all again. */
+static void a_forked_child_has_all_spare_tiles(void **state) {
+    (void)state;
+    if (WITH_TSAN) {
+        print_message("# ThreadSanitizer does not allow threads after a fork\n");
+        skip();
+    }
+    tpt_ok(tp_set_num_threads(3));
+    static counts c, spare;
+    memset(&spare, 0, sizeof spare);
+    assert_true(tp__spare_begin(50, count_tile, &spare));
+    for (int i = 0; i < 100 && !spare.of[49]; i++) tp__parallel(3, count_tile, &c);
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) _exit(tp__spare_end() == 50 ? 0 : 1);
+    assert_int_equal(child_status(pid), 0);
+    const int64_t left = tp__spare_end();
+    for (int i = 0; i < 50; i++) assert_int_equal(spare.of[i], i >= left);
     tpt_ok(tp_set_num_threads(0));
 }
 
@@ -509,8 +615,13 @@ int main(int argc, char **argv) {
         TPT(results_are_visible_to_the_caller),
         TPT(nested_jobs_run_alone),
         TPT(callers_may_compete),
+        TPT(spare_tiles_run_once),
+        TPT(workers_have_spare_time),
+        TPT(tiles_that_were_begun_are_waited_for),
+        TPT(spare_time_is_given_once),
         TPT(idle_workers_sleep),
         TPT(a_forked_child_starts_its_own_workers),
+        TPT(a_forked_child_has_all_spare_tiles),
         TPT(fork_while_others_compute),
         TPT(the_level_can_be_lowered),
         TPT(the_environment_sets_the_threads),

@@ -152,6 +152,11 @@ void tp__rng_thread_end(void); /* free this thread's default generator */
  * errors. */
 typedef void (*tp__tile_fn)(void *ctx, int64_t tile);
 void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx);
+/* Tiles for the pool's threads that would otherwise wait for their caller's next job; false: there
+ * are none, or somebody else has their spare time. It is given back by tp__spare_end, which waits
+ * for tiles that were begun and says how many were not: the first ones, [0, result). */
+bool tp__spare_begin(int64_t ntiles, tp__tile_fn fn, void *ctx);
+int64_t tp__spare_end(void);
 
 /* A bounded set of worker threads for the loader: plain wrappers so that only base touches
  * pthreads. */

@@ -5,7 +5,8 @@
  * the system has put aside delays nobody. A job is open while tiles may be left; a worker may join
  * only an open job, so the caller, having run out of tiles, closes it and waits for those inside,
  * never for one still asleep. Workers spin for a moment after a job, because the next one is near
- * in a training step, and then sleep.
+ * in a training step, and then sleep. What need not be done now, a worker does while it spins:
+ * tiles of a second kind, one at a time, until there is a job.
  */
 #define _GNU_SOURCE /* sched_getcpu, sched_setaffinity */
 #include "base/base.h"
@@ -47,7 +48,7 @@ static struct {
     atomic_int keep;               /* workers numbered from here on are to end */
     _Atomic double alone_until;    /* 0: nobody was put aside */
     pthread_mutex_t lock;
-    pthread_cond_t wake, done; /* for workers: a new job or `keep`; for the caller: nobody inside */
+    pthread_cond_t wake, done; /* for workers: a new job or `keep`; for callers: nobody inside */
     /* Used by the holder of `busy` only. */
     int n;       /* workers there are */
     int refused; /* the system would not start as many as this; 0: it never refused */
@@ -57,13 +58,25 @@ static struct {
           .wake = PTHREAD_COND_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
 
+/* Tiles for spare time. They are claimed from the last to the first, so that those that are left
+ * are [0, left): whoever gave them runs these itself. */
+static struct {
+    tp__tile_fn fn;
+    void *ctx;
+    int64_t n;
+    atomic_bool taken;
+    _Alignas(64) _Atomic int64_t left;   /* not positive: none */
+    _Alignas(64) _Atomic uint64_t state; /* as the pool's: always open, without a number */
+} spare = {.state = OPEN};
+
 static _Thread_local bool in_job; /* this thread is running tiles: nested calls run alone */
 
 /* Look at `*word` until `stop(value)` or the time is up; the clock is read once in 32 looks. */
-static bool spin(bool (*stop)(uint64_t state, uint32_t arg), uint32_t arg, double seconds) {
+static bool spin(const _Atomic uint64_t *word, bool (*stop)(uint64_t state, uint32_t arg),
+                 uint32_t arg, double seconds) {
     for (double end = 0;;) {
         for (int i = 0; i < 32; i++) {
-            if (stop(atomic_load_explicit(&pool.state, memory_order_acquire), arg)) return true;
+            if (stop(atomic_load_explicit(word, memory_order_acquire), arg)) return true;
             tp__cpu_pause();
         }
         const double now = tp__os_now();
@@ -74,6 +87,9 @@ static bool spin(bool (*stop)(uint64_t state, uint32_t arg), uint32_t arg, doubl
 
 static bool is_other_job(uint64_t state, uint32_t job) {
     return JOB_OF(state) != job;
+}
+static bool is_any_work(uint64_t state, uint32_t job) {
+    return is_other_job(state, job) || atomic_load_explicit(&spare.left, memory_order_relaxed) > 0;
 }
 static bool is_deserted(uint64_t state, uint32_t unused) {
     (void)unused;
@@ -96,26 +112,43 @@ static void run_tiles(int thread) {
     }
 }
 
-static bool enter(void) {
-    uint64_t s = atomic_load_explicit(&pool.state, memory_order_relaxed);
+static bool enter(_Atomic uint64_t *state) {
+    uint64_t s = atomic_load_explicit(state, memory_order_relaxed);
     while (s & OPEN)
-        if (atomic_compare_exchange_weak_explicit(&pool.state, &s, s + ONE_INSIDE,
-                                                  memory_order_acquire, memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(state, &s, s + ONE_INSIDE, memory_order_acquire,
+                                                  memory_order_relaxed))
             return true;
     return false;
 }
 
-static void leave(void) {
-    const uint64_t s = atomic_fetch_sub_explicit(&pool.state, ONE_INSIDE, memory_order_release);
+static void leave(_Atomic uint64_t *state) {
+    const uint64_t s = atomic_fetch_sub_explicit(state, ONE_INSIDE, memory_order_release);
     if (!(s & CALLER_SLEEPS) || INSIDE_OF(s) > 1) return;
     pthread_mutex_lock(&pool.lock);
-    pthread_cond_signal(&pool.done);
+    pthread_cond_broadcast(&pool.done); /* one for jobs, one for spare time */
     pthread_mutex_unlock(&pool.lock);
+}
+
+static void run_spare_tile(void) {
+    if (!enter(&spare.state)) return;
+    const int64_t left = atomic_fetch_sub_explicit(&spare.left, 1, memory_order_acq_rel);
+    if (left > 0) spare.fn(spare.ctx, left - 1);
+    leave(&spare.state);
+}
+
+/* Until there is a job that this worker has not seen, or there are none any more (false). */
+static bool has_job(uint32_t seen) {
+    while (spin(&pool.state, is_any_work, seen, WORKER_SPIN)) {
+        if (is_other_job(atomic_load_explicit(&pool.state, memory_order_acquire), seen))
+            return true;
+        run_spare_tile();
+    }
+    return false;
 }
 
 /* Until there is a job that this worker has not seen (true), or the worker is to end. */
 static bool await_job(int number, uint32_t *seen) {
-    if (!spin(is_other_job, *seen, WORKER_SPIN)) {
+    if (!has_job(*seen)) {
         pthread_mutex_lock(&pool.lock);
         atomic_fetch_add(&pool.sleepers, 1); /* before the look at the state: see wake_workers */
         while (!is_other_job(atomic_load(&pool.state), *seen) && number < atomic_load(&pool.keep))
@@ -146,9 +179,9 @@ static void *work(void *number) {
     uint32_t seen = 0;
     while (await_job(i, &seen)) {
         leave_processor_of_caller();
-        if (!enter()) continue;
+        if (!enter(&pool.state)) continue;
         run_tiles(i + 1);
-        leave();
+        leave(&pool.state);
     }
     tp_thread_end();
     return NULL;
@@ -166,7 +199,8 @@ static bool start_thread(pthread_t *t, void *(*fn)(void *), void *arg) {
     return error == 0;
 }
 
-/* A fork leaves the child without workers; it may start new ones. */
+/* A fork leaves the child without workers; it may start new ones. What they were at in their spare
+ * time is to be done again. */
 static void forget_workers(void) {
     pool.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     pool.wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
@@ -176,6 +210,8 @@ static void forget_workers(void) {
     atomic_store(&pool.state, 0);
     atomic_store(&pool.alone_until, 0);
     atomic_store(&pool.busy, false);
+    atomic_store(&spare.state, OPEN);
+    atomic_store(&spare.left, spare.n);
 }
 
 static void stop_workers(int keep) {
@@ -254,20 +290,19 @@ static void wake_workers(int64_t useful) {
     while (asleep-- > 0) pthread_cond_signal(&pool.wake);
 }
 
-static void sleep_until_deserted(void) {
+static void sleep_until_deserted(_Atomic uint64_t *state) {
     pthread_mutex_lock(&pool.lock);
-    atomic_fetch_or(&pool.state, CALLER_SLEEPS);
-    while (INSIDE_OF(atomic_load(&pool.state))) pthread_cond_wait(&pool.done, &pool.lock);
-    atomic_fetch_and(&pool.state, ~CALLER_SLEEPS);
+    atomic_fetch_or(state, CALLER_SLEEPS);
+    while (INSIDE_OF(atomic_load(state))) pthread_cond_wait(&pool.done, &pool.lock);
+    atomic_fetch_and(state, ~CALLER_SLEEPS);
     pthread_mutex_unlock(&pool.lock);
 }
 
-/* The job began at `start`, and the caller is out of tiles. */
-static void wait_for_workers(double start) {
-    const uint64_t s = atomic_fetch_and_explicit(&pool.state, ~OPEN, memory_order_acq_rel);
-    if (INSIDE_OF(s) == 0 || spin(is_deserted, 0, CALLER_SPIN)) return;
+/* What they are at began at `start`, and the caller is out of tiles. */
+static void wait_for_workers(_Atomic uint64_t *state, double start) {
+    if (spin(state, is_deserted, 0, CALLER_SPIN)) return;
     const double from = tp__os_now();
-    sleep_until_deserted();
+    sleep_until_deserted(state);
     const double now = tp__os_now(), waited = now - from;
     if (waited > PUT_ASIDE && waited > TIMES_BUSY * (from - start))
         atomic_store(&pool.alone_until, now + TIMES_ALONE * waited);
@@ -302,7 +337,8 @@ static void run_shared(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     atomic_store(&pool.state, job * ONE_JOB | OPEN);
     wake_workers(ntiles - 1);
     run_tiles(0);
-    wait_for_workers(start);
+    atomic_fetch_and_explicit(&pool.state, ~OPEN, memory_order_acq_rel);
+    wait_for_workers(&pool.state, start);
 }
 
 void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
@@ -320,6 +356,26 @@ void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     }
     in_job = false;
     atomic_store_explicit(&pool.busy, false, memory_order_release);
+}
+
+/* ---- spare time ------------------------------------------------------------------------------ */
+
+bool tp__spare_begin(int64_t ntiles, tp__tile_fn fn, void *ctx) {
+    if (in_job || tp_get_num_threads() < 2 || does_without()) return false;
+    if (atomic_exchange_explicit(&spare.taken, true, memory_order_acquire)) return false;
+    spare.fn = fn;
+    spare.ctx = ctx;
+    spare.n = ntiles;
+    atomic_store_explicit(&spare.left, ntiles, memory_order_release);
+    return true;
+}
+
+int64_t tp__spare_end(void) {
+    const int64_t left = atomic_exchange_explicit(&spare.left, 0, memory_order_acq_rel);
+    wait_for_workers(&spare.state, tp__os_now());
+    spare.n = 0;
+    atomic_store_explicit(&spare.taken, false, memory_order_release);
+    return left > 0 ? left : 0;
 }
 
 /* ---- plain threads and locks ----------------------------------------------------------------- */
