@@ -564,7 +564,7 @@ static void gathered_rows(void **state) {
     for (int i = 1; i < TAKEN + SOON; i++) index[i] = random_below(ROWS); /* row 0 has each value */
     for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++) {
         if (!tp__kernels_use(isa)) continue;
-        tp__gather_rows(&(tp__gather){bytes, index, TAKEN, SOON, COLS, out});
+        tp__gather_rows(&(tp__gather){bytes, index, index + TAKEN, TAKEN, SOON, COLS, out});
         for (int i = 0; i < TAKEN; i++)
             for (int j = 0; j < COLS; j++)
                 if (out[i * COLS + j] != (float)bytes[index[i] * COLS + j] / 255.0f)

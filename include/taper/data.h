@@ -127,7 +127,8 @@ typedef struct tp_batch {
     const int64_t *index; /* which samples */
 } tp_batch;
 
-/* Batches of ds (copied; what it points to must outlive the loader). */
+/* Batches of ds (copied; what it points to must outlive the loader). They may be filled before they
+ * are asked for, so what samples come from does not change inside a pass, unless workers is -1. */
 TP_API TP_OWNED tp_loader *tp_loader_new(const tp_dataset *ds, const tp_loader_opts *opts);
 TP_API void tp_loader_free(TP_TAKES tp_loader *dl);
 /* 1: *b is the next batch; 0: the pass is over, the next call begins another; < 0: a tp_status,

@@ -16,9 +16,9 @@ typedef struct tp__rows {
     bool pixels; /* uint8 that a batch holds as float32 / 255 */
 } tp__rows;
 tp_dtype tp__rows_dtype(const tp__rows *r); /* of what gather writes */
-/* out[i] = row index[i], for `count` of them; `index` goes on with `soon` that come next. */
-void tp__rows_gather(const tp__rows *r, const int64_t *index, int64_t count, int64_t soon,
-                     void *out);
+/* out[i] = row index[i], for `count` of them; the first `soon` of `later` come in a while. */
+void tp__rows_gather(const tp__rows *r, const int64_t *index, int64_t count, const int64_t *later,
+                     int64_t soon, void *out);
 
 /* ---- dataset.c ------------------------------------------------------------------------------- */
 /* A dataset of rows in memory: the pairs of x and y. `keep[2]` (NULL or kept tensors) and the block
@@ -28,9 +28,16 @@ tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp_
                            tp_dataset *out);
 /* Does a batch of ds take no more than a copy? */
 bool tp__dataset_in_memory(const tp_dataset *ds);
-/* get_batch of such a dataset; `index` goes on with `soon` samples of the next batch. */
-void tp__dataset_gather(const tp_dataset *ds, const int64_t *index, int64_t n, int64_t soon,
-                        void *x, void *y);
+/* A batch of such a dataset, which is filled tile by tile, cut by size alone. `index` goes on with
+ * `soon` samples of the next batch. */
+typedef struct tp__filling {
+    const void *self; /* the dataset's */
+    const int64_t *index;
+    int64_t n, soon;
+    void *x, *y;
+} tp__filling;
+int64_t tp__filling_tiles(const tp__filling *f);
+void tp__fill_tile(void *filling, int64_t tile); /* for tp__parallel */
 
 /* ---- loader.c -------------------------------------------------------------------------------- */
 /* Batches handed out in this pass; 0 between passes. */

@@ -52,14 +52,44 @@ static int64_t rows_len(void *self) {
     return ((const rows_set *)self)->len;
 }
 
-static void gather(const rows_set *s, const int64_t *index, int64_t n, int64_t soon, void *x,
-                   void *y) {
-    tp__rows_gather(&s->x, index, n, soon, x);
-    tp__rows_gather(&s->y, index, n, soon, y);
+/* Samples of a tile: a microsecond, as one thread may be far ahead. */
+static int64_t samples_of_tile(const tp__rows *r) {
+    enum { ELEMENTS = 8192 };
+    return r->n < ELEMENTS ? 1 + (ELEMENTS - 1) / (r->n + 1) : 1;
+}
+
+static int64_t tiles_of(const tp__rows *r, int64_t n) {
+    const int64_t each = samples_of_tile(r);
+    return (n + each - 1) / each;
+}
+
+/* Those of x, then those of y: labels are a single one, as they take less than a microsecond. */
+int64_t tp__filling_tiles(const tp__filling *f) {
+    const rows_set *s = f->self;
+    return tiles_of(&s->x, f->n) + tiles_of(&s->y, f->n);
+}
+
+static void fill_tile(const tp__rows *r, const tp__filling *f, int64_t tile, void *batch) {
+    const int64_t each = samples_of_tile(r), from = tile * each, left = f->n - from,
+                  n = left < each ? left : each, soon = f->soon - from;
+    const int64_t *index = f->index + from;
+    char *out = (char *)batch + from * r->n * tp_dtype_size(tp__rows_dtype(r));
+    tp__rows_gather(r, index, n, index + f->n, soon < n ? soon : n, out);
+}
+
+void tp__fill_tile(void *filling, int64_t tile) {
+    const tp__filling *f = filling;
+    const rows_set *s = f->self;
+    const int64_t of_x = tiles_of(&s->x, f->n);
+    if (tile < of_x)
+        fill_tile(&s->x, f, tile, f->x);
+    else
+        fill_tile(&s->y, f, tile - of_x, f->y);
 }
 
 static tp_status rows_get_batch(void *self, const int64_t *index, int64_t n, void *x, void *y) {
-    gather(self, index, n, 0, x, y);
+    tp__filling f = {self, index, n, 0, x, y};
+    tp__parallel(tp__filling_tiles(&f), tp__fill_tile, &f);
     return TP_OK;
 }
 
@@ -98,11 +128,6 @@ tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp_
 
 bool tp__dataset_in_memory(const tp_dataset *ds) {
     return ds->get_batch == rows_get_batch;
-}
-
-void tp__dataset_gather(const tp_dataset *ds, const int64_t *index, int64_t n, int64_t soon,
-                        void *x, void *y) {
-    gather(ds->self, index, n, soon, x, y);
 }
 
 /* ---- zip ------------------------------------------------------------------------------------- */

@@ -6,10 +6,11 @@
  * number only. A slot's tensors are written again only if nobody else has kept them; else the
  * slot gets new ones.
  *
- * Samples in memory need no workers: a batch is one pass over their bytes by the pool. But where
- * several threads train, they have copies of the last batch in their caches, and to write what
- * another core has a copy of takes many times as long as to write what no cache holds any more: so
- * they take turns with several slots too. */
+ * Samples in memory need no workers: a batch is one pass over their bytes by the pool, which begins
+ * with the next one when it has nothing else to do. But where several threads train, they have
+ * copies of the last batch in their caches, and to write what another core has a copy of takes many
+ * times as long as to write what no cache holds any more: so they take turns with several slots
+ * too. */
 #include "data/data.h"
 #include <string.h>
 
@@ -49,6 +50,9 @@ struct tp_loader {
     int nslots;
     int64_t base;      /* the batch that slot 0 had first */
     int64_t scheduled; /* batches before this one have a slot; changed under the lock */
+
+    const slot *ahead;   /* the pool fills it in its spare time, or has filled it; NULL: none */
+    tp__filling filling; /* it */
 
     int want;  /* workers to start; UNDECIDED: once a batch has been seen to take long */
     bool warm; /* a batch was filled already, so the next one does not pay for fresh memory */
@@ -110,12 +114,40 @@ static int64_t samples_after(const tp_loader *dl, const slot *s) {
     return left < s->n ? left : s->n;
 }
 
+static tp__filling filling_of(const tp_loader *dl, const slot *s) {
+    return (tp__filling){dl->ds.self, s->index, s->n, samples_after(dl, s), s->x_data, s->y_data};
+}
+
+/* The pool's threads wait while their caller does what is too small for all of them: meanwhile they
+ * fill the next batch. */
+static void read_ahead(tp_loader *dl) {
+    if (!tp__dataset_in_memory(&dl->ds) || dl->nslots == 1 || dl->nworkers) return;
+    if (dl->position == dl->scheduled) return;
+    const slot *s = slot_of(dl, dl->position);
+    dl->filling = filling_of(dl, s);
+    if (tp__spare_begin(tp__filling_tiles(&dl->filling), tp__fill_tile, &dl->filling))
+        dl->ahead = s;
+}
+
+/* Returns the tiles that are left. */
+static int64_t stop_reading_ahead(tp_loader *dl) {
+    if (!dl->ahead) return 0;
+    dl->ahead = NULL;
+    return tp__spare_end();
+}
+
+static void gather(tp_loader *dl, const slot *s) {
+    tp__filling f = filling_of(dl, s);
+    const int64_t tiles = dl->ahead == s ? stop_reading_ahead(dl) : tp__filling_tiles(&f);
+    tp__parallel(tiles, tp__fill_tile, &f);
+}
+
 /* Fill the rows; on failure *failed is the row, and the pending error names its sample. */
 static tp_status fill(tp_loader *dl, const claim *c, int64_t *failed) {
     const slot *s = c->s;
     char *x = (char *)s->x_data + c->from * dl->x_row, *y = (char *)s->y_data + c->from * dl->y_row;
     if (tp__dataset_in_memory(&dl->ds)) {
-        tp__dataset_gather(&dl->ds, s->index, s->n, samples_after(dl, s), x, y);
+        gather(dl, s);
         return TP_OK;
     }
     if (dl->ds.get_batch) {
@@ -278,6 +310,7 @@ static void finish(tp_loader *dl, int64_t b) {
 
 /* Nobody works on a batch any more, and none has a slot. */
 static void cancel(tp_loader *dl) {
+    stop_reading_ahead(dl);
     lock(dl);
     for (int i = 0; i < dl->nslots; i++) {
         slot *s = &dl->ring[i];
@@ -376,7 +409,9 @@ int tp_loader_next(tp_loader *dl, tp_batch *b) {
     if (r) return r;
     r = hand_out(slot_of(dl, dl->position), b);
     dl->position++;
-    return r ? r : 1;
+    if (r) return r;
+    read_ahead(dl);
+    return 1;
 }
 
 int tp_loader_first(tp_loader *dl, tp_batch *b) {
@@ -453,6 +488,7 @@ tp_loader *tp_loader_new(const tp_dataset *ds, const tp_loader_opts *given) {
 
 void tp_loader_free(tp_loader *dl) {
     if (!dl) return;
+    stop_reading_ahead(dl);
     stop_workers(dl);
     for (int i = 0; i < SLOTS; i++) {
         tp_free(dl->ring[i].x);

@@ -106,8 +106,8 @@ typedef struct tp__step_kernel {
 /* ---- moves ----------------------------------------------------------------------------------- */
 
 typedef struct tp__move_kernels {
-    tp__cast_fn cast[TP__DTYPE_COUNT][TP__DTYPE_COUNT];            /* [to][from] */
-    void (*gather)(const tp__gather *g, int64_t from, int64_t to); /* rows [from, to) */
+    tp__cast_fn cast[TP__DTYPE_COUNT][TP__DTYPE_COUNT]; /* [to][from] */
+    void (*gather)(const tp__gather *g);
 } tp__move_kernels;
 
 /* ---- the table ------------------------------------------------------------------------------- */

@@ -234,13 +234,13 @@ static inline void fetch_soon(const uint8_t *row, int64_t n) {
 }
 
 /* Rows lie anywhere, so no hardware foresees them, and main memory takes long to begin. With each
- * row one of the next batch is asked for, which has a whole training step to arrive in the outer
+ * row one is asked for that comes later, which has a training step or more to arrive in the outer
  * caches, and one that comes in a moment, from there. */
-static void gather_rows(const tp__gather *g, int64_t from, int64_t to) {
+static void gather_rows(const tp__gather *g) {
     enum { AHEAD = 4 }; /* rows */
-    for (int64_t i = from; i < to; i++) {
-        if (i < g->soon) fetch_soon(g->x + g->index[g->rows + i] * g->n, g->n);
-        fetch_now(g->x + g->index[i + AHEAD < to ? i + AHEAD : i] * g->n, g->n);
+    for (int64_t i = 0; i < g->rows; i++) {
+        if (i < g->soon) fetch_soon(g->x + g->later[i] * g->n, g->n);
+        fetch_now(g->x + g->index[i + AHEAD < g->rows ? i + AHEAD : i] * g->n, g->n);
         gather_row(g->x + g->index[i] * g->n, g->out + i * g->n, g->n);
     }
 }

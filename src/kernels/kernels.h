@@ -126,11 +126,11 @@ void tp__cross_entropy_backward(tp_dtype d, const void *x, const int64_t *t, con
  * gives the smallest. */
 typedef void (*tp__cast_fn)(const tp__pw_block *b);
 
-/* Rows of pixels gathered: out[i][j] = x[index[i]][j] / 255, the float32 that division gives.
- * `index` goes on with `soon` rows that will be gathered next: memory is told already. */
+/* Rows of pixels gathered: out[i][j] = x[index[i]][j] / 255, the float32 that division gives. The
+ * first `soon` rows of `later` will be gathered in a while: memory is told already. */
 typedef struct tp__gather {
     const uint8_t *x;
-    const int64_t *index;
+    const int64_t *index, *later;
     int64_t rows, soon, n;
     float *out;
 } tp__gather;
