@@ -61,6 +61,6 @@ TP__INLINE void store_past_caches(void *to, const void *from, int bytes) {
     }
 
 /* lanes.inc. Rows are read in turns if they have so many elements, and all so many bytes. */
-enum { SUM_LANES = 16, SUM_CHAINS = 4, STREAMS = 4, LONG_ROW = 1024, FAR = 256 << 10 };
+enum { SUM_LANES = 16, SUM_CHAINS = 4, STREAMS = 2, LONG_ROW = 1024, FAR = 256 << 10 };
 
 #endif
