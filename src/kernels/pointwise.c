@@ -217,14 +217,30 @@ static void run_streams(const job *j, const tp__pw_loops *l, int64_t n, place p[
     }
 }
 
+/* Rows from each of some places on. Those whose results are whole lines, as they mostly are, have
+ * nothing before or behind these that would have to be looked after. */
+static void run_stream_rows(const job *j, const tp__pw_loops *l, int64_t rows, place p[STREAMS]) {
+    const bool whole =
+        l->past && j->n % STEP == 0 && ((uintptr_t)j->ptr[0] | (uintptr_t)j->row[0]) % LINE == 0;
+    for (; rows > 0; rows--) {
+        place here[STREAMS];
+        memcpy(here, p, sizeof here);
+        if (whole)
+            l->past(j->n, here, j->p, j->q);
+        else
+            run_streams(j, l, j->n, here);
+        for (int s = 0; s < STREAMS; s++)
+            for (int k = 0; k < TP__PW_ARGS; k++)
+                if (j->k->size[k]) p[s].ptr[k] = (char *)p[s].ptr[k] + j->row[k];
+    }
+}
+
 /* A result larger than caches: its rows in STREAMS parts, or the parts of one row. */
 static void run_large(const job *j, const tp__pw_loops *l) {
     place p[STREAMS];
     const int64_t rows = j->m / STREAMS, part = j->n / STREAMS / STEP * STEP;
-    for (int64_t i = 0; i < rows; i++) {
-        for (int s = 0; s < STREAMS; s++) p[s] = at(j, s * rows + i, 0);
-        run_streams(j, l, j->n, p);
-    }
+    for (int s = 0; s < STREAMS; s++) p[s] = at(j, s * rows, 0);
+    run_stream_rows(j, l, rows, p);
     for (int64_t i = rows * STREAMS; i < j->m; i++) {
         for (int s = 0; s < STREAMS; s++) p[s] = at(j, i, s * part);
         run_streams(j, l, part, p);
