@@ -69,24 +69,23 @@ enum { SQUARE = 16, PAIR = 2 * SQUARE, BLOCK = 512, LINE = 64 };
     }
 DEFINE_SQUARE(uint8_t, u8)
 DEFINE_SQUARE(uint64_t, w64)
+
+/* 4-byte elements in registers: pairs of rows, pairs of pairs, then 16 bytes at a time change
+ * places. */
 #if TP_ISA_LEVEL >= 4
-/* In registers: pairs of rows, pairs of pairs, then quarters of registers change places. */
-static void square_w32(char *to, const char *from, int64_t to_row, int64_t from_col) {
-    __m512i r[SQUARE], t[SQUARE];
-    TP__UNROLL
-    for (int i = 0; i < SQUARE; i++) r[i] = _mm512_loadu_si512(from + i * from_col);
-    TP__UNROLL
-    for (int i = 0; i < SQUARE; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    TP__UNROLL
-    for (int i = 0; i < SQUARE; i += 4) {
-        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
+typedef __m512i words;
+#define WORDS(op) _mm512_##op
+#elif TP_ISA_LEVEL >= 3
+typedef __m256i words;
+#define WORDS(op) _mm256_##op
+#else
+typedef __m128i words;
+#define WORDS(op) _mm_##op
+#endif
+
+TP__INLINE void turn_quarters(words r[LANES_f32]) {
+#if TP_ISA_LEVEL >= 4
+    words t[LANES_f32];
     TP__UNROLL
     for (int i = 0; i < 4; i++) {
         t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
@@ -99,12 +98,47 @@ static void square_w32(char *to, const char *from, int64_t to_row, int64_t from_
         r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
         r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
     }
+#elif TP_ISA_LEVEL >= 3
     TP__UNROLL
-    for (int i = 0; i < SQUARE; i++) _mm512_storeu_si512(to + i * to_row, r[i]);
-}
+    for (int i = 0; i < 4; i++) {
+        const words both = r[i];
+        r[i] = _mm256_permute2x128_si256(both, r[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2x128_si256(both, r[i + 4], 0x31);
+    }
 #else
-DEFINE_SQUARE(uint32_t, w32)
+    (void)r;
 #endif
+}
+
+/* As many rows as a register has elements. */
+TP__INLINE void turn_words(char *to, const char *from, int64_t to_row, int64_t from_col) {
+    words r[LANES_f32], t[LANES_f32];
+    TP__UNROLL
+    for (int i = 0; i < LANES_f32; i++) r[i] = (words)load_f32(from + i * from_col);
+    TP__UNROLL
+    for (int i = 0; i < LANES_f32; i += 2) {
+        t[i] = WORDS(unpacklo_epi32)(r[i], r[i + 1]);
+        t[i + 1] = WORDS(unpackhi_epi32)(r[i], r[i + 1]);
+    }
+    TP__UNROLL
+    for (int i = 0; i < LANES_f32; i += 4) {
+        r[i] = WORDS(unpacklo_epi64)(t[i], t[i + 2]);
+        r[i + 1] = WORDS(unpackhi_epi64)(t[i], t[i + 2]);
+        r[i + 2] = WORDS(unpacklo_epi64)(t[i + 1], t[i + 3]);
+        r[i + 3] = WORDS(unpackhi_epi64)(t[i + 1], t[i + 3]);
+    }
+    turn_quarters(r);
+    TP__UNROLL
+    for (int i = 0; i < LANES_f32; i++) store_f32(to + i * to_row, (vec_f32)r[i]);
+}
+
+static void square_w32(char *to, const char *from, int64_t to_row, int64_t from_col) {
+    enum { SIZE = sizeof(float) };
+    for (int i = 0; i < SQUARE; i += LANES_f32)
+        for (int j = 0; j < SQUARE; j += LANES_f32)
+            turn_words(to + i * to_row + j * SIZE, from + i * SIZE + j * from_col, to_row,
+                       from_col);
+}
 #undef DEFINE_SQUARE
 
 /* Rows of the source, line by line. */
