@@ -78,33 +78,67 @@ void bench_drop_floats(const float *x, int64_t n) {
     tp__free((float *)(uintptr_t)x, (size_t)n * sizeof *x);
 }
 
-typedef float wide __attribute__((vector_size(64), aligned(4), may_alias));
-
-/* Several streams at once: memory gives more to them than to one, and sums wait for none. */
-enum { STREAMS = 6, LINE = 16 };
-#define DEFINE_READ(name, isa)                                                            \
-    __attribute__((target(isa))) static float name(const float *x, int64_t n) {           \
-        const int64_t length = n / STREAMS / LINE * LINE;                                 \
-        wide sum[STREAMS] = {{0}};                                                        \
-        for (const float *end = x + length; x < end; x += LINE) {                         \
-            _Pragma("GCC unroll 6") for (int s = 0; s < STREAMS; s++) sum[s] +=           \
-                *(const wide *)(x + s * length);                                          \
-        }                                                                                 \
-        for (int s = 1; s < STREAMS; s++) sum[0] += sum[s];                               \
-        float all[LINE], total = 0;                                                       \
-        memcpy(all, sum, sizeof all);                                                     \
-        for (int i = 0; i < LINE; i++) total += all[i]; /* or the compiler drops lanes */ \
-        return total;                                                                     \
+/* Lines of several streams in turns: memory gives more to them than to one, and eight sums wait for
+ * none. */
+enum { LINE = 16, SUMS = 8 };
+#define DEFINE_READ(name, isa, V, STREAMS)                                                 \
+    __attribute__((target(isa))) static float name(const float *x, int64_t n) {            \
+        enum { WIDTH = sizeof(V) / sizeof *x, STEP = STREAMS * LINE / WIDTH };             \
+        const int64_t length = n / STREAMS / LINE * LINE;                                  \
+        V sum[SUMS] = {{0}};                                                               \
+        for (const float *end = x + length; x < end; x += LINE) {                          \
+            _Pragma("GCC unroll 24") for (int k = 0; k < STEP; k++) sum[k % SUMS] +=       \
+                *(const V *)(x + k * WIDTH / LINE * length + k * WIDTH % LINE);            \
+        }                                                                                  \
+        for (int s = 1; s < SUMS; s++) sum[0] += sum[s];                                   \
+        float all[WIDTH], total = 0;                                                       \
+        memcpy(all, sum, sizeof all);                                                      \
+        for (int i = 0; i < WIDTH; i++) total += all[i]; /* or the compiler drops lanes */ \
+        return total;                                                                      \
     }
-DEFINE_READ(read_base, "sse2")
-DEFINE_READ(read_v3, "avx2")
-DEFINE_READ(read_v4, "avx512f")
+#define FLOATS(name, bytes) \
+    typedef float name __attribute__((vector_size(bytes), aligned(4), may_alias))
+FLOATS(floats_base, 16);
+FLOATS(floats_v3, 32);
+FLOATS(floats_v4, 64);
+#define DEFINE_READS(level, isa)                        \
+    DEFINE_READ(read_2_##level, isa, floats_##level, 2) \
+    DEFINE_READ(read_4_##level, isa, floats_##level, 4) \
+    DEFINE_READ(read_6_##level, isa, floats_##level, 6)
+DEFINE_READS(base, "sse2")
+DEFINE_READS(v3, "avx2")
+DEFINE_READS(v4, "avx512f")
+
+enum { READS = 3 };
+typedef float (*read_fn)(const float *x, int64_t n);
+static const read_fn reads[TP__ISA_COUNT][READS] = {{read_2_base, read_4_base, read_6_base},
+                                                    {read_2_v3, read_4_v3, read_6_v3},
+                                                    {read_2_v4, read_4_v4, read_6_v4}};
+
+/* How many streams are best differs between memories, and between memory and caches. */
+static read_fn best_read(const bench_traffic *t) {
+    enum { TIMES = 15 };
+    double least[READS] = {1, 1, 1};
+    int best = 0;
+    for (int i = 0; i < TIMES; i++)
+        for (int r = 0; r < READS; r++) {
+            const double start = tp__os_now();
+            sink = reads[tp__cpu_isa()][r](t->x, t->n);
+            const double seconds = tp__os_now() - start;
+            if (seconds < least[r]) least[r] = seconds;
+        }
+    for (int r = 1; r < READS; r++)
+        if (least[r] < least[best]) best = r;
+    return reads[tp__cpu_isa()][best];
+}
 
 void bench_read(void *traffic) {
-    static float (*const read[TP__ISA_COUNT])(const float *, int64_t) = {read_base, read_v3,
-                                                                         read_v4};
+    static read_fn read;
+    static int64_t tried; /* elements */
     const bench_traffic *t = traffic;
-    sink = read[tp__cpu_isa()](t->x, t->n);
+    if (t->n != tried) read = best_read(t);
+    tried = t->n;
+    sink = read(t->x, t->n);
 }
 
 /* Lines stored past the caches, which are then not read first: several streams again. */
