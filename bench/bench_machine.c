@@ -133,12 +133,13 @@ static read_fn best_read(const bench_traffic *t) {
 }
 
 void bench_read(void *traffic) {
-    static read_fn read;
-    static int64_t tried; /* elements */
+    enum { FAR = 4 << 20 }; /* caches hold fewer numbers */
+    static read_fn read[2];
     const bench_traffic *t = traffic;
-    if (t->n != tried) read = best_read(t);
-    tried = t->n;
-    sink = read(t->x, t->n);
+    const bool far = t->n >= FAR;
+    if (!read[far]) read[far] = best_read(t);
+    volatile float result = read[far](t->x, t->n); /* not the sink: threads may read at once */
+    (void)result;
 }
 
 /* Lines stored past the caches, which are then not read first: several streams again. */

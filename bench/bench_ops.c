@@ -49,11 +49,12 @@ static void run_backward(void *unused) {
     tp_scope_end(s);
 }
 
-/* y = b + x with two reads and one write, past the caches and in four streams as bench_copy. */
+/* y = b + x with two reads and one write, past the caches and in four streams as bench_copy; x is a
+ * or a part of it. */
 __attribute__((target("avx2"))) static void add_loop(void *traffic) {
     enum { STREAMS = 4, STEP = 64, WIDTH = 8 };
     const bench_traffic *t = traffic;
-    const float *p = tp_data_f32(b);
+    const float *p = tp_data_f32(b) + (t->x - tp_data_f32(a));
     const int64_t length = t->n / STREAMS;
     for (int64_t i = 0; i + STEP <= length; i += STEP)
         for (int s = 0; s < STREAMS; s++)
@@ -61,6 +62,27 @@ __attribute__((target("avx2"))) static void add_loop(void *traffic) {
                 _mm256_stream_ps(t->y + j,
                                  _mm256_add_ps(_mm256_loadu_ps(t->x + j), _mm256_loadu_ps(p + j)));
     _mm_sfence();
+}
+
+/* The best loop of one thread over parts that all threads share. */
+typedef struct shared_loop {
+    void (*loop)(void *traffic);
+    bench_traffic part; /* the first */
+} shared_loop;
+
+static void part_tile(void *ctx, int64_t tile) {
+    const shared_loop *s = ctx;
+    bench_traffic t = s->part;
+    t.x += tile * t.n;
+    t.y += tile * t.n;
+    s->loop(&t);
+}
+static void run_shared(void *ctx) {
+    enum { PARTS = 2 }; /* of a thread */
+    shared_loop s = *(const shared_loop *)ctx;
+    const int64_t parts = PARTS * bench_threads();
+    s.part.n /= parts;
+    tp__parallel(parts, part_tile, &s);
 }
 
 static void make(int64_t rows_, int64_t columns) {
@@ -84,8 +106,7 @@ static void each_row(const char *name, void (*fn)(void *), const char *torch) {
     bench_run(&r);
 }
 /* A small op, whose goal is a time; torch is called from Python, as its users call it. */
-static void overhead_row(const char *name, void (*fn)(void *), double at_most, const char *torch,
-                         const char *task) {
+static void overhead_row(const char *name, void (*fn)(void *), double at_most, const char *torch) {
     static const char setup[] = "few = torch.ones(4)\nother = torch.ones(4)\n"
                                 "leaf = torch.ones(4, requires_grad=True)";
     bench_row r = {.group = "ops",
@@ -97,7 +118,6 @@ static void overhead_row(const char *name, void (*fn)(void *), double at_most, c
     snprintf(r.name, sizeof r.name, "%s", name);
     bench_add(&r, BENCH_OURS, "taper", fn, NULL);
     bench_add_torch(&r, setup, torch, 1.2);
-    bench_add_library(&r, "libtorch", task, 1);
     bench_run(&r);
 }
 /* A large op: our share of the best loop with its traffic, our goal to PyTorch. */
@@ -108,29 +128,32 @@ typedef struct large_op {
     double goal, to_torch;
 } large_op;
 
-static void large_rows(const large_op *op, int n, const char *limit, void (*best)(void *),
-                       bench_traffic *t, double bytes) {
+static void large_rows(const large_op *op, int n, int threads, const char *limit,
+                       void (*best)(void *), bench_traffic *t, double bytes) {
     static const char setup[] = "a = torch.rand(4096, 4096) + 0.5; b = torch.rand(4096, 4096)\n"
                                 "row = torch.rand(4096)";
+    shared_loop shared = {best, *t};
     for (; n > 0; n--, op++) {
         bench_row r = {.group = "ops",
-                       .threads = 1,
+                       .threads = threads,
                        .unit = "GB/s",
                        .work = bytes * 4e-9 * LARGE,
                        .of_limit = op->goal};
         snprintf(r.name, sizeof r.name, "%s", op->name);
         bench_add(&r, BENCH_OURS, "taper", op->fn, NULL);
-        bench_add(&r, BENCH_LIMIT, limit, best, t);
+        if (threads == 1)
+            bench_add(&r, BENCH_LIMIT, limit, best, t);
+        else
+            bench_add(&r, BENCH_LIMIT, limit, run_shared, &shared);
         bench_add_torch(&r, setup, op->torch, op->to_torch);
         bench_run(&r);
     }
 }
 
 static void small_ops(void) {
-    overhead_row("add of 4", run_few, 60, "torch.add(few, other)", "{\"kind\": \"add\"}");
+    overhead_row("add of 4", run_few, 60, "torch.add(few, other)");
     overhead_row("mul, sum, backward of 4", run_backward, 400,
-                 "torch.mul(leaf, other).sum().backward(); leaf.grad = None",
-                 "{\"kind\": \"backward\"}");
+                 "torch.mul(leaf, other).sum().backward(); leaf.grad = None");
     make(1, SMALL);
     each_row("exp", run_exp, "torch.exp(x)");
     each_row("log", run_log, "torch.log(x)");
@@ -138,7 +161,7 @@ static void small_ops(void) {
     each_row("tanh", run_tanh, "torch.tanh(x)");
     drop();
 }
-static void large_ops(void) {
+static void large_ops_on(int threads, bench_traffic *t) {
     static const large_op two[] = {{"add of 16 M", run_add, "torch.add(a, b)", 0.9, 1},
                                    {"mul of 16 M", run_mul, "torch.mul(a, b)", 0.9, 1}},
                           copies[] = {{"add of a row to 16 M", run_add_row, "torch.add(a, row)",
@@ -151,13 +174,19 @@ static void large_ops(void) {
                               {"sum of 16 M", run_sum, "a.sum()", 0.9, 1},
                               {"mean of 16 M over rows", run_mean_rows, "a.mean(0)", 0.9, 1},
                               {"mean of 16 M over columns", run_mean_columns, "a.mean(1)", 0.9, 1}};
+    if (tp_set_num_threads(threads)) return;
+    large_rows(two, TP__COUNT(two), threads, "loop", add_loop, t, 3);
+    large_rows(copies, TP__COUNT(copies), threads, "copy", bench_copy, t, 2);
+    large_rows(reads, TP__COUNT(reads), threads, "read", bench_read, t, 1);
+}
+static void large_ops(void) {
     make(4096, LARGE / 4096);
     tp_tensor *out = tp_keep(tp_zeros(TP_SHAPE(LARGE), TP_FLOAT32));
     if (!a || !b || !out) return;
     bench_traffic t = {.x = tp_data_f32(a), .y = tp_data_f32(out), .n = LARGE};
-    large_rows(two, TP__COUNT(two), "loop", add_loop, &t, 3);
-    large_rows(copies, TP__COUNT(copies), "copy", bench_copy, &t, 2);
-    large_rows(reads, TP__COUNT(reads), "read", bench_read, &t, 1);
+    bench_read(&t); /* finds out how, before threads ask */
+    large_ops_on(1, &t);
+    if (bench_threads() > 1) large_ops_on(bench_threads(), &t);
     tp_free(out);
     drop();
 }
