@@ -191,6 +191,16 @@ static double multiply_add_f64(double a, double b, double c) {
             for (int l = 0; l < h; l++) t[l] += t[l + h];                                          \
         return t[0] + 0;                                                                           \
     }                                                                                              \
+    static T woven_##SUF(const product *p, int64_t z, int64_t i, int64_t j, int64_t from,          \
+                         int64_t to) {                                                             \
+        const int64_t part = (to - from) / 6;                                                      \
+        T s = 0;                                                                                   \
+        for (int64_t n = 0; n < 6 * part; n++) {                                                   \
+            const int64_t k = from + n % 6 * part + n / 6;                                         \
+            s = chain_##SUF(p, z, i, j, k, k + 1, s);                                              \
+        }                                                                                          \
+        return chain_##SUF(p, z, i, j, from + 6 * part, to, s);                                    \
+    }                                                                                              \
     static T output_##SUF(const product *p, int64_t z, int64_t i, int64_t j) {                     \
         const bool vector = p->M == 1 || p->N == 1, split = p->K >= 4096 && p->M * p->N <= 65536;  \
         const bool lanes = vector && !p->chains;                                                   \
@@ -203,8 +213,9 @@ static double multiply_add_f64(double a, double b, double c) {
             int64_t n = 0;                                                                         \
             for (int64_t k = 0; k < p->K; k += length) {                                           \
                 const int64_t to = k + length < p->K ? k + length : p->K;                          \
-                part[n++] =                                                                        \
-                    lanes ? lanes_##SUF(p, z, i, j, k, to) : chain_##SUF(p, z, i, j, k, to, 0);    \
+                part[n++] = lanes    ? lanes_##SUF(p, z, i, j, k, to)                              \
+                            : vector ? woven_##SUF(p, z, i, j, k, to)                              \
+                                     : chain_##SUF(p, z, i, j, k, to, 0);                          \
             }                                                                                      \
             s = tree_##SUF(part, n);                                                               \
         } else {                                                                                   \
@@ -327,8 +338,9 @@ static void large_products_follow_the_rules(void **state) {
 
 static void a_long_k_is_cut_by_shape_alone(void **state) {
     (void)state;
-    static const int64_t size[][3] = {{5, 6, 4095}, {5, 6, 4096}, {3, 30, 12396}, {9, 1, 12396},
-                                      {2, 3, 4100}, {1, 9, 5000}, {1, 1, 40000},  {2, 2, 70001}};
+    static const int64_t size[][3] = {{5, 6, 4095},  {5, 6, 4096},  {3, 30, 12396},
+                                      {9, 1, 12396}, {2, 3, 4100},  {1, 9, 5000},
+                                      {1, 1, 40000}, {2, 2, 70001}, {150, 1, 4500}};
     for (int s = 0; s < TP__COUNT(size); s++)
         for (int h = 0; h < 4; h++) {
             product p =
@@ -341,6 +353,26 @@ static void a_long_k_is_cut_by_shape_alone(void **state) {
             for_each_level(check_result, &p);
             free_product(&p);
         }
+}
+
+/* Rows and columns of matrices that no cache near the processor keeps, which are read in other ways. */
+static void matrices_from_memory_follow_the_rules(void **state) {
+    (void)state;
+    static const struct {
+        tp_dtype dtype;
+        int64_t M, K;
+        bool chains;
+    } of[] = {{TP_FLOAT32, 2803, 789, false},
+              {TP_FLOAT64, 1405, 789, false},
+              {TP_FLOAT32, 301, 1100, true},
+              {TP_FLOAT64, 301, 600, true}};
+    for (int i = 0; i < TP__COUNT(of); i++) {
+        product p =
+            make_product(of[i].dtype, of[i].M, 1, of[i].K, 1, of[i].chains ? COLUMNS : ROWS, ROWS);
+        p.chains = of[i].chains;
+        for_each_level(check_result, &p);
+        free_product(&p);
+    }
 }
 
 /* Results as rows of c, without what lies between. */
@@ -607,6 +639,7 @@ int main(void) {
         TPT(random_products_follow_the_rules),
         TPT(large_products_follow_the_rules),
         TPT(a_long_k_is_cut_by_shape_alone),
+        TPT(matrices_from_memory_follow_the_rules),
         TPT(transposes_change_no_bit),
         TPT(rows_far_apart_change_no_bit),
         TPT(threads_change_no_bit),

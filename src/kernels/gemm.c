@@ -5,7 +5,9 @@
  * can change a bit. Two exceptions depend on the shape alone. A long K over few outputs is cut
  * into chunks whose sums are joined in a fixed tree: neighbours, then neighbouring pairs.
  * Matrix-vector (M = 1 or N = 1) adds k = l mod 16 in lane l, then lanes l and l + 8, l + 4,
- * l + 2, l + 1, unless it is asked for chains. Base rounds each product first. */
+ * l + 2, l + 1. If it is asked for chains, it adds in k order too, but for chunks: there it takes
+ * the first k of each of six equal parts, then the second, and what is left of them at the end.
+ * Base rounds each product first. */
 #include "kernels/isa.h"
 
 enum {

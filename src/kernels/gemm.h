@@ -5,7 +5,13 @@
 #define TAPER_SRC_GEMM_H
 #include "kernels/kernels.h"
 
-enum { TP__MICRO_ROWS = 14, TP__MICRO_VECTORS = 2, TP__TILE_ROWS = 256, TP__DOT_LANES = 16 };
+enum {
+    TP__MICRO_ROWS = 14,
+    TP__MICRO_VECTORS = 2,
+    TP__TILE_ROWS = 256,
+    TP__DOT_LANES = 16,
+    TP__WOVEN = 6
+};
 
 /* How rows of the left operand lie: neighbours in memory, with a long way to the next k (A
  * transposed, in place) or a short one (packed), or apart, each with its own k consecutive. */
@@ -63,11 +69,15 @@ typedef struct tp__gemm_kernels {
      * lanes: sum[l][j] += over k = l mod lanes of m[k][j] x[k], rows of m `row` apart, j
      * consecutive, sum rows `n` long; K a multiple of lanes except at the end of the row.
      * join: y[j] = tree over l of sum[l][j].
-     * chains: sum[j] += m[k][j] x[k], one k after the other, otherwise as lanes. */
+     * chains: sum[j] += m[k][j] x[k], one k after the other, otherwise as lanes.
+     * weave: the same for k of TP__WOVEN parts in turn, the first k of each, then the second:
+     * `rows` of each; parts of m begin `apart` bytes from each other, of x `part` elements. */
     void (*dots)(void *y, const void *m, int64_t row, const void *x, int64_t rows, int64_t K);
     void (*lanes)(void *sum, const void *m, int64_t row, const void *x, int64_t n, int64_t K);
     void (*join)(void *y, const void *sum, int64_t n);
     void (*chains)(void *sum, const void *m, int64_t row, const void *x, int64_t n, int64_t K);
+    void (*weave)(void *sum, const void *m, int64_t row, int64_t apart, const void *x, int64_t part,
+                  int64_t n, int64_t rows);
 } tp__gemm_kernels;
 
 /* ---- between gemm.c, gemm_tiles.c and gemv.c ------------------------------------------------- */

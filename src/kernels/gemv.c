@@ -3,12 +3,15 @@
  *
  * Both rows and columns may be dense. Dense rows are dot products; dense columns are added,
  * scaled, to sixteen rows of sums, one for each lane, so that both ways add the same numbers in
- * the same order. Chains are one row of sums, to which rows are turned to columns first. */
+ * the same order. Chains are one row of sums, to which rows are turned to columns first. Where
+ * their order is ours to choose, in the chunks of a long K, they take six columns from far apart at
+ * a time: memory reads so many streams best, and sums are not loaded and stored for each. */
 #include "kernels/isa.h"
 #include <string.h>
 
 enum {
     TILE = 1024,         /* outputs of a tile, at most */
+    TILES = 8,           /* of a product that comes from memory, at least, if threads share it */
     READ = 65536,        /* elements of the matrix that are worth a tile */
     SHARED = 1 << 19,    /* elements of a matrix that is worth sharing among threads */
     PACKED = 128 * 1024, /* bytes of a packed piece of a matrix that is dense neither way */
@@ -59,6 +62,20 @@ static void pack_and_add(const job *j, adding add, const char *m, const char *x,
     }
 }
 
+static void pack_and_weave(const job *j, const char *m, const char *x, int64_t n, int64_t part,
+                           char *sums) {
+    _Alignas(LINE) char piece[PACKED];
+    const int64_t padded = tp__round_up(n, j->kernels->width), row = padded * j->size,
+                  step = j->m_col * j->size, rows = PACKED / row / TP__WOVEN;
+    for (int64_t k = 0; k < part; k += rows) {
+        const int64_t now = tp__least(rows, part - k);
+        for (int64_t p = 0; p < TP__WOVEN; p++)
+            j->kernels->pack(piece + p * now * row, padded, m + (p * part + k) * step, step,
+                             j->m_row * j->size, now, n);
+        j->kernels->weave(sums, piece, row, now * row, x + k * j->size, part, n, now);
+    }
+}
+
 static void add_columns(const job *j, adding add, const char *m, const char *x, int64_t n,
                         int64_t K, char *sums) {
     if (j->m_row == 1)
@@ -74,10 +91,24 @@ static void add_lanes(const job *j, const char *m, const char *x, int64_t n, int
     j->kernels->join(out, sums, n);
 }
 
+/* The k of a chunk, from each of its parts in turn, through packed pieces if need be; then what is
+ * left of them. */
+static void weave(const job *j, const char *m, const char *x, int64_t n, int64_t K, char *sums) {
+    const int64_t part = K / TP__WOVEN, step = j->m_col * j->size, woven = part * TP__WOVEN;
+    if (j->m_row == 1)
+        j->kernels->weave(sums, m, step, part * step, x, part, n, part);
+    else
+        pack_and_weave(j, m, x, n, part, sums);
+    add_columns(j, j->kernels->chains, m + woven * step, x + woven * j->size, n, K - woven, sums);
+}
+
 static void add_chains(const job *j, const char *m, const char *x, int64_t n, int64_t K,
                        char *out) {
     memset(out, 0, (size_t)(n * j->size));
-    add_columns(j, j->kernels->chains, m, x, n, K, out);
+    if (j->split.n > 1)
+        weave(j, m, x, n, K, out);
+    else
+        add_columns(j, j->kernels->chains, m, x, n, K, out);
 }
 
 static void run_tile(void *ctx, int64_t tile) {
@@ -104,14 +135,16 @@ static void run_tile(void *ctx, int64_t tile) {
 
 /* Dense rows: as many as are a good read or, from memory, long streams. Dense columns: a width
  * whose sums stay in the first-level cache, or the whole width, in the order of memory, where the
- * matrix comes from memory anyway. */
+ * matrix comes from memory anyway, unless several threads would have too few. */
 static int64_t tile_outputs(const job *j) {
     const bool dots = j->m_col == 1 && !j->g->chains;
-    if (dots && j->n * j->K * j->size >= TP__LARGE) return tp__least(TILE, tp__parts(j->n, 8));
+    if (dots && j->n * j->K * j->size >= TP__LARGE) return tp__least(TILE, tp__parts(j->n, TILES));
     if (dots) return tp__least(TILE, tp__round_up(tp__most(1, READ / tp__most(j->K, 1)), 16));
     if (j->m_row != 1) return PACKED_OUTPUTS;
     if (j->n * j->K < SHARED) return j->g->chains ? TILE : 2048 / j->size;
-    return j->split.n >= 8 ? TILE : tp__least(TILE, tp__round_up(tp__parts(j->n, 8), LINE));
+    if (tp_get_num_threads() == 1) return TILE;
+    const int64_t wide = tp__parts(j->n, tp__parts(TILES, j->split.n));
+    return tp__least(TILE, tp__round_up(wide, LINE));
 }
 
 /* Elements of x that have to be made dense first. */

@@ -96,7 +96,7 @@ typedef struct tp__gemm {
     const void *bias; /* [N] of dtype, or NULL */
     tp__act act;
     bool accumulate;
-    bool chains; /* M = 1 or N = 1: add in k order, as every other product does */
+    bool chains; /* M = 1 or N = 1: add in k order, but for a long K, see gemm.c */
     int hands; /* set by tp__gemm_workspace: buffers for so many threads */
 } tp__gemm;
 size_t tp__gemm_workspace(tp__gemm *g);
