@@ -1,6 +1,6 @@
-/* gemm.h -- between gemm.c, gemm_tiles.c and gemv.c, which cut a product, and gemm.inc, which
- * computes a corner of it with the vectors of one ISA level. There strides are in bytes, counts
- * in elements. */
+/* gemm.h -- between gemm.c, which chooses a way for a product, gemm_plan.c, gemm_tiles.c,
+ * gemm_small.c and gemv.c, which are the ways, and gemm.inc, which computes a corner of it with the
+ * vectors of one ISA level. There strides are in bytes, counts in elements. */
 #ifndef TAPER_SRC_GEMM_H
 #define TAPER_SRC_GEMM_H
 #include "kernels/kernels.h"
@@ -80,7 +80,7 @@ typedef struct tp__gemm_kernels {
                   int64_t n, int64_t rows);
 } tp__gemm_kernels;
 
-/* ---- between gemm.c, gemm_tiles.c and gemv.c ------------------------------------------------- */
+/* ---- between the ways ------------------------------------------------------------------------ */
 
 /* Chunks that K is cut into, by the shape alone; n = 1: it is not. */
 typedef struct tp__split {

@@ -1,4 +1,4 @@
-/* gemm_tiles.c -- matrix times matrix: how a product is cut into tiles, and what is packed.
+/* gemm_tiles.c -- matrix times matrix, tile by tile, as gemm_plan.c has cut it.
  *
  * Rows are cut into panels of one micro-kernel's height, columns into panels of its width; a
  * tile, which one thread computes, is some of each, and goes along its columns and k block by
@@ -9,63 +9,23 @@
  * cannot be read so each thread packs for itself, for all tiles of the same columns, or, if that is
  * too much for its second-level cache, all do together before the tiles start. The next block of B
  * is fetched while this one is used. */
+#include "kernels/gemm_plan.h"
 #include "kernels/isa.h"
 #include <sched.h>
 #include <string.h>
 
 enum {
-    BLOCK_BYTES = 512, /* of a row of c in a block: with a tile's A in the second-level cache */
     KEPT_BYTES = 128 * 1024, /* a panel of B at most */
-    NEAR_K = 272,      /* of a block where A's columns are read in place: lines that stay near */
-    OFTEN = 2,         /* B is packed beforehand if more tiles than this would pack it on the way */
-    SOON = 3,          /* how long before it is used B is fetched, in times of fetching it */
-    NARROW = 384,      /* bytes of c's row up to which they are */
-    LEAST_K = 256,     /* of what is packed at a time ... */
-    PACKED = 16 << 20, /* ... and bytes of it, ... */
-    NEAR_PACKED = 256 << 10, /* ... or fewer, which are still near when they are used, ... */
-    NEAR_C = 1 << 20,        /* ... where all of c is as well */
-    TILE_WORK = 1 << 19,     /* multiply-adds that are worth a tile of their own: 5 us */
-    PACK_WORK = 1 << 14,     /* elements that are worth a tile of packing */
-    PACK_PANELS = 8,         /* packed side by side, if rows are dense, ... */
-    PACK_K = 64,             /* ... so many k at a time, ... */
-    NEAR_PACK_K = 16,        /* ... or, of columns of A, so many */
-    OWN_BYTES = 512 << 10,   /* of B that a thread packs for itself, ... */
-    OWN_PANELS = 4,          /* ... at least so many panels, or all */
-    MUCH_HIGHER = 4,         /* A than B is wide: threads share its rows */
-    LEAST_DOWN = 4,          /* panels of rows of a tile that brings them together */
-    HANDS = 64,              /* threads that work on a product at most */
-    WAYS = 12,               /* of a set of the first-level cache, at most */
-    SMALL = 1 << 15,         /* multiply-adds of a product that is not worth a plan */
-    SMALL_BYTES = 8 * 1024,  /* of its packed B */
-    LEAST_TURNED = 64,       /* K with which turning c costs little */
-    LINE = 64
+    NEAR_K = 272,        /* of a block where A's columns are read in place: lines that stay near */
+    SOON = 3,            /* how long before it is used B is fetched, in times of fetching it */
+    PACK_WORK = 1 << 14, /* elements that are worth a tile of packing */
+    PACK_PANELS = 8,     /* packed side by side, if rows are dense, ... */
+    PACK_K = 64,         /* ... so many k at a time, ... */
+    NEAR_PACK_K = 16,    /* ... or, of columns of A, so many */
+    HANDS = 64           /* threads that work on a product at most */
 };
 
-/* Products of one shape, counting chunks of K, and how they are cut. Strides in bytes. */
-typedef struct plan {
-    tp__gemm g; /* of c, or of its transpose, which is then `turned` */
-    bool turned;
-    const tp__gemm_kernels *kernels;
-    int64_t size;
-    tp__split split;
-    int64_t products;
-    int64_t a_row, a_col, b_row, b_col, c_row;
-    tp__rows_lie lie;
-    bool pack_a, pack_b;            /* lie APART and pack_a: rows are copied, as they are */
-    bool own_b;                     /* B is packed by each thread, for the columns of its tile */
-    int64_t panel;                  /* columns of a panel */
-    int64_t a_padded;               /* rows of a packed panel of A, with zeros */
-    int64_t a_step;                 /* of A as the tiles read it, see tp__micro */
-    int64_t down, across;           /* panels of rows and of columns in a product */
-    int64_t high, higher;           /* rows of a panel; how many panels have one more */
-    int64_t tile_down, tile_across; /* panels in a tile, at most ... */
-    int64_t block_across;           /* ... and in a block of its columns */
-    int64_t tiles_down, tiles_across;
-    int64_t each;                               /* products that a tile computes, if one is small */
-    int64_t group, packed_k;                    /* products and K that are packed at a time */
-    int64_t most_down, most_across, hand_bytes; /* most: of a tile, for one thread */
-    char *sums, *packed, *hands;
-} plan;
+typedef tp__plan plan;
 
 /* What a thread has packed for itself, and keeps from tile to tile; its buffers follow: KEPT_BYTES,
  * then a tile of c that is to be turned, then rows of A, then columns of B. */
@@ -73,7 +33,7 @@ typedef struct hand {
     int64_t product, j, k, end;      /* of B: panel j, k in [k, end) */
     int64_t a_product, a_first, a_k; /* of A: the tile that begins there */
     int64_t b_product, b_first;      /* of B, the same */
-    _Alignas(LINE) char kept[KEPT_BYTES];
+    _Alignas(TP__LINE) char kept[KEPT_BYTES];
 } hand;
 
 /* What is computed between two packings: products from `first` on, and k from `k` to `end`. */
@@ -111,13 +71,9 @@ static int64_t k_of(const plan *p, int64_t product) {
     return tp__least(p->split.length, p->g.K - product % p->split.n * p->split.length);
 }
 
-/* Packed panels of B: [product of the group][panel][k][panel]. */
-static int64_t packed_bytes(const plan *p) {
-    return p->pack_b ? p->across * p->panel * p->packed_k * p->size : 0;
-}
 static char *packed_b(const phase *f, int64_t product, int64_t panel) {
     const plan *p = f->p;
-    return p->packed + (product - f->first) * packed_bytes(p) +
+    return p->packed + (product - f->first) * tp__plan_packed_bytes(p) +
            panel * p->panel * p->packed_k * p->size;
 }
 
@@ -163,7 +119,7 @@ typedef struct tile {
     hand *hand;
     const char *a; /* row `i` at k = 0 of the phase, in place or brought together */
     const char *own_b;
-    char *turned; /* rows of a block of c's transpose, BLOCK_BYTES each; NULL: c is in place */
+    char *turned; /* rows of a block of c's transpose, TP__BLOCK_BYTES each; NULL: c is in place */
 } tile;
 
 /* Panels [j, j_end) of the tile's columns, for k in [k, k + K). */
@@ -191,17 +147,17 @@ static rows_of_b find_b(const tile *t, int64_t k, int64_t j) {
  * when it is wanted, but not to the very last ones. */
 static rows_of_b fetch_soon(const tile *t, const rows_of_b *next, int64_t left,
                             const void *nothing) {
-    const int64_t lines = tp__most(1, t->f->p->panel * t->f->p->size / LINE);
+    const int64_t lines = tp__most(1, t->f->p->panel * t->f->p->size / TP__LINE);
     const int64_t line = tp__least(SOON * lines, t->i_end - t->i) - left;
     if (!next->at || line < 0 || line >= lines) return (rows_of_b){nothing, 0};
-    return (rows_of_b){next->at + line * LINE, next->step};
+    return (rows_of_b){next->at + line * TP__LINE, next->step};
 }
 
 /* Is this panel of B better packed by the first rows for the others? Not if its lines are whole,
  * and lie so that they do not drive each other out of the first-level cache. */
 static bool is_worth_keeping(const tile *t, const rows_of_b *b, int64_t last) {
     if (t->i_end - t->i == 1) return false;
-    return last < t->f->p->kernels->width || ((uintptr_t)b->at | (uintptr_t)b->step) % LINE ||
+    return last < t->f->p->kernels->width || ((uintptr_t)b->at | (uintptr_t)b->step) % TP__LINE ||
            b->step % t->f->p->kernels->conflict == 0;
 }
 
@@ -219,7 +175,7 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
                    .b_step = here.step,
                    .go_on = b->k > 0 || (p->split.n == 1 && g->accumulate)};
     m.a_step = p->a_step;
-    m.c_step = t->turned ? BLOCK_BYTES : p->c_row;
+    m.c_step = t->turned ? TP__BLOCK_BYTES : p->c_row;
     m.last = (int)((tp__least(p->panel, g->N - j * p->panel) - 1) % p->kernels->width) + 1;
     if (!ends_c(p, b) || t->turned) return m;
     m.relu = g->act == TP__ACT_RELU;
@@ -292,8 +248,9 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
     for (int64_t i = t->i; i < t->i_end; i++) {
         const int64_t rows = row_of_panel(p, i + 1) - row;
         m.a = a;
-        m.c = t->turned ? t->turned + (row - first) * BLOCK_BYTES + (j - b->j) * p->panel * p->size
-                        : c_of(p, t->product, row, j * p->panel);
+        m.c = t->turned
+                  ? t->turned + (row - first) * TP__BLOCK_BYTES + (j - b->j) * p->panel * p->size
+                  : c_of(p, t->product, row, j * p->panel);
         if (i + 1 < t->i_end)
             fetch_c((const char *)m.c + rows * m.c_step, rows, m.c_step, p->panel * p->size);
         const rows_of_b soon = fetch_soon(t, next, t->i_end - i, m.a);
@@ -346,8 +303,8 @@ static void begin_turned(const tile *t, const block *b) {
                   column = b->j * p->panel;
     const int64_t columns = tp__least(b->j_end * p->panel, p->g.N) - column;
     if (b->k == 0 && !(p->split.n == 1 && p->g.accumulate)) return;
-    p->kernels->pack(t->turned, BLOCK_BYTES / p->size, c_of(p, t->product, row, column), p->size,
-                     p->c_row, rows, columns);
+    p->kernels->pack(t->turned, TP__BLOCK_BYTES / p->size, c_of(p, t->product, row, column),
+                     p->size, p->c_row, rows, columns);
 }
 static void end_turned(const tile *t, const block *b) {
     const plan *p = t->f->p;
@@ -357,7 +314,8 @@ static void end_turned(const tile *t, const block *b) {
     const bool ends = ends_c(p, b);
     const char *bias = ends && p->g.bias ? (const char *)p->g.bias + row * p->size : NULL;
     p->kernels->turn(c_of(p, t->product, row, column), p->c_row / p->size, t->turned,
-                     BLOCK_BYTES / p->size, rows, columns, bias, ends && p->g.act == TP__ACT_RELU);
+                     TP__BLOCK_BYTES / p->size, rows, columns, bias,
+                     ends && p->g.act == TP__ACT_RELU);
 }
 
 static void run_blocks(const tile *t) {
@@ -379,7 +337,7 @@ static void run_blocks(const tile *t) {
 /* ---- hands ----------------------------------------------------------------------------------- */
 
 static int64_t turned_bytes(const plan *p) {
-    return p->turned ? TP__TILE_ROWS * BLOCK_BYTES : 0;
+    return p->turned ? TP__TILE_ROWS * TP__BLOCK_BYTES : 0;
 }
 static int64_t brought_bytes(const plan *p) {
     if (!p->pack_a) return 0;
@@ -475,8 +433,12 @@ static void give_hand(const phase *f, int number) {
     atomic_fetch_and_explicit(f->busy, ~(UINT64_C(1) << number), memory_order_release);
 }
 
+static int64_t hand_bytes(const plan *p) {
+    const int64_t buffers = turned_bytes(p) + brought_bytes(p) + own_bytes(p);
+    return tp__round_up((int64_t)sizeof(hand) + buffers, TP__LINE);
+}
 static hand *hand_of(const plan *p, int number) {
-    return (hand *)(p->hands + number * p->hand_bytes);
+    return (hand *)(p->hands + number * hand_bytes(p));
 }
 
 static void run_tile(void *ctx, int64_t number) {
@@ -507,211 +469,6 @@ static int64_t tiles_of(const plan *p, int64_t products) {
     return tp__parts(products, p->each) * p->tiles_down * p->tiles_across;
 }
 
-/* ---- the plan -------------------------------------------------------------------------------- */
-
-/* Rows that lie a multiple of `conflict` apart are too many for the ways of a set; copied, they are
- * a line further apart. */
-static void choose_reading(plan *p) {
-    const tp__gemm *g = &p->g;
-    const bool apart = g->a_col == 1 || g->K < 2, near = g->a_row == 1;
-    const bool often = g->N * p->size > NARROW;
-    p->pack_a = apart ? often && p->kernels->rows > WAYS && g->M >= p->kernels->rows &&
-                            p->a_row % p->kernels->conflict == 0
-                      : often || !near;
-    p->own_b = g->b_col != 1 && !p->pack_a && p->split.n == 1 &&
-               tp__least(p->across, OWN_PANELS) * p->panel * g->K * p->size <= OWN_BYTES;
-    p->pack_b = !p->own_b && g->M > (g->b_col == 1 ? OFTEN : 1) * p->kernels->tile_rows;
-    p->lie = apart ? TP__ROWS_APART : p->pack_a ? TP__ROWS_PACKED : TP__ROWS_NEAR;
-}
-
-/* Tiles as large as the caches like them; smaller where several threads would have too few. The
- * larger operand should be read by one thread, not by all: what has been in another core's cache
- * since, weights or a batch, is several times as slow to write the next time. */
-static void choose_tiles(plan *p) {
-    const tp__gemm *g = &p->g;
-    const int64_t work = g->M * g->N * tp__most(p->split.length, 1), total = work * p->products;
-    const int64_t threads = tp_get_num_threads(),
-                  wanted = threads == 1 ? 1 : tp__least(4 * threads, total / TILE_WORK);
-    const int64_t panel_a = p->kernels->rows * tp__most(1, p->packed_k) * p->size;
-    p->block_across = tp__least(p->across, BLOCK_BYTES / (p->panel * p->size));
-    p->tile_down = tp__least(p->down, p->kernels->tile_rows / p->kernels->rows);
-    if (p->pack_a)
-        p->tile_down = tp__least(p->tile_down, tp__most(LEAST_DOWN, p->kernels->a_bytes / panel_a));
-    p->tile_across = p->across;
-    if (p->own_b)
-        p->tile_across =
-            tp__least(p->across, OWN_BYTES / (p->panel * tp__most(1, p->packed_k) * p->size));
-    p->most_down = p->tile_down;
-    p->most_across = p->tile_across;
-    for (;;) {
-        p->tiles_down = tp__parts(p->down, p->tile_down);
-        p->tiles_across = tp__parts(p->across, p->tile_across);
-        if (p->products * p->tiles_down * p->tiles_across >= wanted) break;
-        const bool wide = p->tile_across > 1, high = p->tile_down > 2;
-        const bool own =
-            p->pack_a && p->tile_down > LEAST_DOWN && p->products * p->tiles_down < threads;
-        const bool apart =
-            p->own_b && p->products * p->tiles_across < threads && g->M < MUCH_HIGHER * g->N;
-        if (wide && apart)
-            p->tile_across = tp__parts(p->tile_across, 2);
-        else if (wide && !own && (!p->own_b || !high) &&
-                 (p->tile_across >= p->block_across || !high))
-            p->tile_across = tp__parts(p->tile_across, 2);
-        else if (high)
-            p->tile_down = tp__parts(p->tile_down, 2);
-        else
-            break;
-    }
-    p->each = work < TILE_WORK / 2 ? tp__least(p->products, TILE_WORK / tp__most(work, 1)) : 1;
-    if (p->products * p->tiles_down * p->tiles_across % threads == 0) return; /* as many for each */
-    if (p->tiles_down == 1 && !p->own_b)
-        p->tiles_across = tp__least(p->across, tp__round_up(p->tiles_across, threads));
-    else
-        p->tiles_down = tp__least(p->down, tp__round_up(p->tiles_down, threads));
-}
-
-/* K of a phase: what is packed for all tiles stays near, or within bounds, and the rows of a tile
- * that are brought together stay in the second-level cache. */
-static void choose_packing(plan *p) {
-    const bool near = !p->turned && p->g.M * p->g.N * p->size <= NEAR_C;
-    const int64_t most = near ? NEAR_PACKED : PACKED, K = tp__most(1, p->split.length);
-    p->packed_k = 1;
-    const int64_t one = tp__most(1, packed_bytes(p));
-    p->packed_k = K;
-    p->group = p->products;
-    if (p->pack_b && one * K > most) p->packed_k = tp__least(K, tp__most(LEAST_K, most / one));
-    if (p->pack_a) {
-        const int64_t k = p->kernels->a_bytes / (LEAST_DOWN * p->kernels->rows * p->size);
-        p->packed_k = tp__least(p->packed_k, tp__parts(K, tp__parts(K, k)));
-    }
-    if (p->pack_b) p->group = tp__least(p->products, tp__most(1, PACKED / (one * p->packed_k)));
-    p->a_step = p->lie == TP__ROWS_PACKED ? p->a_padded * p->size
-                : p->lie == TP__ROWS_NEAR ? p->a_col
-                : p->pack_a               ? tp__round_up(p->packed_k * p->size, LINE) + LINE
-                                          : p->a_row;
-}
-
-/* c^T = b^T a^T, the same chains: worth it where that saves more packing than turning c costs, or
- * where those of B are few, and few of a line's rows of A^T would be used at a time or there are no
- * more than few. */
-static bool is_worth_turning(const tp__gemm *g, const tp__gemm_kernels *kernels) {
-    const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8;
-    if (g->a_row == 1 && g->b_col == 1 && g->a_col != 1)
-        return (2 * kernels->rows * size <= LINE || g->M * size <= NARROW) &&
-               g->N * size <= NARROW && g->N < g->M && g->K >= LEAST_TURNED;
-    if (g->b_row != 1 || g->b_col == 1) return false;
-    return g->a_col == 1 ? g->M * (g->K + g->N) < g->N * g->K : g->a_row == 1 && g->M < g->K;
-}
-
-static tp__gemm turn(const tp__gemm *g) {
-    tp__gemm t = *g;
-    t.M = g->N, t.N = g->M;
-    t.a = g->b, t.a_row = g->b_col, t.a_col = g->b_row, t.a_batch = g->b_batch;
-    t.b = g->a, t.b_row = g->a_col, t.b_col = g->a_row, t.b_batch = g->a_batch;
-    return t;
-}
-
-static plan make_plan(const tp__gemm *whole) {
-    plan p = {.kernels = tp__kernels_now()->gemm[whole->dtype], .split = tp__gemm_split(whole)};
-    p.size = whole->dtype == TP_FLOAT32 ? 4 : 8;
-    p.turned = is_worth_turning(whole, p.kernels);
-    p.g = p.turned ? turn(whole) : *whole;
-    const tp__gemm *g = &p.g;
-    p.products = g->batch * p.split.n;
-    p.a_row = g->a_row * p.size;
-    p.a_col = g->a_col * p.size;
-    p.b_row = g->b_row * p.size;
-    p.b_col = g->b_col * p.size;
-    p.c_row = (p.split.n > 1 ? whole->N : g->c_row) * p.size;
-    p.panel = TP__MICRO_VECTORS * p.kernels->width;
-    p.a_padded = tp__round_up(p.kernels->rows, 8);
-    p.down = tp__parts(g->M, p.kernels->rows);
-    p.across = tp__parts(g->N, p.panel);
-    const int64_t threads = tp_get_num_threads();
-    if (p.across == 1 && p.down > threads) /* rows are all there is: as many for each */
-        p.down = tp__round_up(p.down, threads);
-    p.high = g->M / p.down;
-    p.higher = g->M % p.down;
-    choose_reading(&p);
-    choose_packing(&p);
-    choose_tiles(&p);
-    p.hand_bytes = tp__round_up(
-        (int64_t)sizeof(hand) + turned_bytes(&p) + brought_bytes(&p) + own_bytes(&p), LINE);
-    return p;
-}
-
-/* ---- small products -------------------------------------------------------------------------- */
-
-/* Is it worth no plan? All panels are read in place, or B is packed on the stack. */
-bool tp__gemm_is_small(const tp__gemm *g) {
-    const bool apart = g->a_col == 1 || g->K < 2;
-    if (g->batch > 1 || g->M * g->N * g->K > SMALL || !(apart || g->a_row == 1) ||
-        tp__gemm_split(g).n > 1)
-        return false;
-    const int64_t row = TP__MICRO_VECTORS * tp__kernels_now()->gemm[g->dtype]->width *
-                        (g->dtype == TP_FLOAT32 ? 4 : 8);
-    return g->b_col == 1 || row * g->K <= SMALL_BYTES;
-}
-
-/* All rows against a panel of columns: panels of rows as equal as can be, since a low one waits for
- * its own sums. */
-static inline void small_panel(const tp__gemm *g, const tp__gemm_kernels *kernels,
-                               const tp__micro_table *table, tp__micro *m, int64_t vectors) {
-    const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, a_row = g->a_row * size;
-    const int64_t most = vectors == 1 ? kernels->rows / 2 + 1 : kernels->rows;
-    int64_t left = g->M;
-    for (int64_t panels = left <= most ? 1 : tp__parts(left, most); panels > 0; panels--) {
-        const int64_t rows = panels == 1 ? left : tp__parts(left, panels);
-        (*table)[rows - 1][vectors - 1](m);
-        m->a = (const char *)m->a + rows * a_row;
-        m->c = (char *)m->c + rows * m->c_step;
-        left -= rows;
-    }
-}
-
-static void run_panels(const tp__gemm *g, const tp__gemm_kernels *kernels, bool apart, bool pack) {
-    const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, width = kernels->width, panel = 2 * width;
-    _Alignas(LINE) char packed[SMALL_BYTES];
-    tp__micro m;
-    m.K = g->K;
-    m.a_step = (apart ? g->a_row : g->a_col) * size;
-    m.b_step = pack ? panel * size : g->b_row * size;
-    m.c_step = g->c_row * size;
-    m.keep = packed;
-    m.keep_step = 0;
-    m.soon = g->a;
-    m.soon_step = 0;
-    m.bias = NULL;
-    m.go_on = g->accumulate;
-    m.relu = g->act == TP__ACT_RELU;
-    const tp__rows_lie lie = apart ? TP__ROWS_APART : TP__ROWS_PACKED;
-    for (int64_t j = 0; j < g->N; j += panel) {
-        const int64_t columns = tp__least(panel, g->N - j), vectors = columns > width ? 2 : 1;
-        m.a = g->a;
-        m.b = (const char *)g->b + j * g->b_col * size;
-        m.c = (char *)g->c + j * size;
-        m.last = (int)(columns - (vectors - 1) * width);
-        if (pack) {
-            kernels->pack(packed, panel, m.b, g->b_row * size, g->b_col * size, g->K, columns);
-            m.b = packed;
-        }
-        if (g->bias) m.bias = (const char *)g->bias + j * size;
-        small_panel(g, kernels, (pack || m.last == width ? kernels->plain : kernels->keeping) + lie,
-                    &m, vectors);
-    }
-}
-
-void tp__gemm_run_small(const tp__gemm *g) {
-    const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
-    const bool apart = g->a_col == 1 || g->K < 2, pack = g->b_col != 1;
-    if (g->N <= 2 * kernels->width && !pack && !g->bias && !g->accumulate &&
-        g->act == TP__ACT_NONE) {
-        kernels->tiny(g);
-        return;
-    }
-    run_panels(g, kernels, apart, pack);
-}
-
 /* ---- */
 
 static void new_hand(hand *h) {
@@ -719,18 +476,18 @@ static void new_hand(hand *h) {
 }
 
 int64_t tp__gemm_packed(tp__gemm *g) {
-    const plan p = make_plan(g);
+    const plan p = tp__gemm_plan(g);
     g->hands = (int)tp__least(tp__least(tp_get_num_threads(), HANDS), tiles_of(&p, p.group));
-    return p.group * packed_bytes(&p) + g->hands * p.hand_bytes;
+    return p.group * tp__plan_packed_bytes(&p) + g->hands * hand_bytes(&p);
 }
 
 void tp__gemm_run_tiles(const tp__gemm *g, void *workspace) {
-    plan p = make_plan(g);
+    plan p = tp__gemm_plan(g);
     atomic_uint_fast64_t busy = 0;
     p.sums = workspace;
     p.packed = p.sums;
-    if (p.split.n > 1) p.packed += tp__round_up(p.products * g->M * g->N * p.size, LINE);
-    p.hands = p.packed + p.group * packed_bytes(&p);
+    if (p.split.n > 1) p.packed += tp__round_up(p.products * g->M * g->N * p.size, TP__LINE);
+    p.hands = p.packed + p.group * tp__plan_packed_bytes(&p);
     for (int h = 0; h < g->hands; h++) new_hand(hand_of(&p, h));
     for (int64_t first = 0; first < p.products; first += p.group)
         for (int64_t k = 0; k < p.split.length || k == 0; k += p.packed_k) {
