@@ -355,7 +355,7 @@ static void a_long_k_is_cut_by_shape_alone(void **state) {
         }
 }
 
-/* Rows and columns of matrices that no cache near the processor keeps, which are read in other ways. */
+/* Rows and columns of matrices that no near cache keeps, which are read in other ways. */
 static void matrices_from_memory_follow_the_rules(void **state) {
     (void)state;
     static const struct {
