@@ -173,8 +173,6 @@ plan tp__gemm_plan(const tp__gemm *whole) {
     const int64_t threads = tp_get_num_threads();
     if (p.across == 1 && p.down > threads) /* rows are all there is: as many for each */
         p.down = tp__round_up(p.down, threads);
-    p.high = g->M / p.down;
-    p.higher = g->M % p.down;
     choose_reading(&p);
     choose_packing(&p);
     choose_tiles(&p);

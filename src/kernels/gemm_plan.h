@@ -25,7 +25,6 @@ typedef struct tp__plan {
     int64_t a_padded;               /* rows of a packed panel of A, with zeros */
     int64_t a_step;                 /* of A as the tiles read it, see tp__micro */
     int64_t down, across;           /* panels of rows and of columns in a product */
-    int64_t high, higher;           /* rows of a panel; how many panels have one more */
     int64_t tile_down, tile_across; /* panels in a tile, at most ... */
     int64_t block_across;           /* ... and in a block of its columns */
     int64_t tiles_down, tiles_across;

@@ -46,9 +46,9 @@ typedef struct phase {
 
 /* ---- rows and panels ------------------------------------------------------------------------- */
 
-/* First row of panel i: panels are as equal as can be, the higher ones first. */
+/* First row of panel i: panels are as equal as can be, and so are the tiles that they make up. */
 static int64_t row_of_panel(const plan *p, int64_t i) {
-    return i * p->high + tp__least(i, p->higher);
+    return i * p->g.M / p->down;
 }
 
 /* Operands of a product, from its own k = 0 on. */
