@@ -53,6 +53,9 @@ typedef struct tp__gemm_kernels {
      * cache before they are used again. */
     int tile_rows, a_bytes, b_bytes, conflict;
     tp__micro_table plain[TP__ROWS_LIE_COUNT], keeping[TP__ROWS_LIE_COUNT];
+    /* As plain, quicker where the last vector has at most half of its columns; NULL: there is none
+     * for such vectors, or for so few rows. */
+    tp__micro_table half[TP__ROWS_LIE_COUNT];
 
     /* All of a product whose rows of c are no longer than a vector, those of b dense: c = a b. */
     void (*tiny)(const tp__gemm *g);

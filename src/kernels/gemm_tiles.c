@@ -234,6 +234,15 @@ static inline void fetch_c(const char *c, int64_t rows, int64_t c_step, int64_t 
     }
 }
 
+static tp__micro_fn kernel_for(const plan *p, const tp__micro *m, bool keeping, int64_t rows,
+                               int vectors) {
+    const tp__micro_fn half = p->kernels->half[p->lie][rows - 1][vectors - 1];
+    if (keeping) return p->kernels->keeping[p->lie][rows - 1][vectors - 1];
+    return half && 2 * m->last <= p->kernels->width
+               ? half
+               : p->kernels->plain[p->lie][rows - 1][vectors - 1];
+}
+
 /* Panel j of columns against all rows of the tile; then those of `next` come. A last vector that
  * is not full must be read by a keeping kernel if it has not been packed. */
 static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b *next) {
@@ -256,7 +265,7 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
         const rows_of_b soon = fetch_soon(t, next, t->i_end - i, m.a);
         m.soon = soon.at;
         m.soon_step = soon.step;
-        (keeping ? p->kernels->keeping : p->kernels->plain)[p->lie][rows - 1][vectors - 1](&m);
+        kernel_for(p, &m, keeping, rows, vectors)(&m);
         if (keeping && m.keep_step) {
             m.b = m.keep;
             m.b_step = m.keep_step;

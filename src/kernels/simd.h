@@ -87,6 +87,29 @@ TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
 TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 }
+/* Of the lower half alone; what the upper one then holds is of no use. */
+TP__INLINE vec_f32 load_low_f32(const void *p) {
+    return (vec_f32)_mm512_castps256_ps512(_mm256_loadu_ps(p));
+}
+TP__INLINE vec_f64 load_low_f64(const void *p) {
+    return (vec_f64)_mm512_castpd256_pd512(_mm256_loadu_pd(p));
+}
+TP__INLINE vec_f32 all_low_f32(float x) {
+    return (vec_f32)_mm512_castps256_ps512(_mm256_set1_ps(x));
+}
+TP__INLINE vec_f64 all_low_f64(double x) {
+    return (vec_f64)_mm512_castpd256_pd512(_mm256_set1_pd(x));
+}
+TP__INLINE vec_f32 fma_low_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
+    return (vec_f32)_mm512_castps256_ps512(_mm256_fmadd_ps(_mm512_castps512_ps256((__m512)a),
+                                                           _mm512_castps512_ps256((__m512)b),
+                                                           _mm512_castps512_ps256((__m512)c)));
+}
+TP__INLINE vec_f64 fma_low_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
+    return (vec_f64)_mm512_castpd256_pd512(_mm256_fmadd_pd(_mm512_castpd512_pd256((__m512d)a),
+                                                           _mm512_castpd512_pd256((__m512d)b),
+                                                           _mm512_castpd512_pd256((__m512d)c)));
+}
 #elif TP_ISA_LEVEL >= 3
 /* Loads take a mask. Stores do without: some processors need a dozen cycles for a masked one. */
 typedef struct mask_256 {
@@ -178,6 +201,15 @@ TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
 TP__BASE(f32, float)
 TP__BASE(f64, double)
 #undef TP__BASE
+#endif
+
+#if TP_ISA_LEVEL < 4 /* halves are of use to 512 bits alone */
+#define load_low_f32 load_f32
+#define load_low_f64 load_f64
+#define all_low_f32 all_f32
+#define all_low_f64 all_f64
+#define fma_low_f32 fma_f32
+#define fma_low_f64 fma_f64
 #endif
 
 #endif
