@@ -248,7 +248,7 @@ TP__INLINE vec_f32 bytes_f32(const uint8_t *p) {
 /* x / 255 is x / 256 + x / 256 / 255. The first is exact, fused or not, and the second small, so
  * that rounding it leaves the sum as division rounds it, for each of the 256 values
  * (tests/test_kernels.c). */
-static inline void gather_row(const uint8_t *x, float *restrict out, int64_t n) {
+TP__INLINE void gather_pixels(const uint8_t *x, float *restrict out, int64_t n) {
     const float most = 0x1p-8f, rest = 0x1p-8f / 255;
     int64_t j = 0;
 #if TP_ISA_LEVEL >= 3
@@ -260,22 +260,32 @@ static inline void gather_row(const uint8_t *x, float *restrict out, int64_t n) 
     for (; j < n; j++) out[j] = (float)x[j] * most + (float)x[j] * rest;
 }
 
-static inline void fetch_now(const uint8_t *row, int64_t n) {
-    for (int64_t j = 0; j < n; j += LINE) __builtin_prefetch(row + j);
-}
-static inline void fetch_soon(const uint8_t *row, int64_t n) {
-    for (int64_t j = 0; j < n; j += LINE) __builtin_prefetch(row + j, 0, 2);
+/* With each line of a row one of `next` and one of `soon` is asked for: all at once would wait for
+ * each other. */
+static void gather_row(const uint8_t *x, const uint8_t *next, const uint8_t *soon,
+                       float *restrict out, int64_t n) {
+    int64_t j = 0;
+    for (; j + LINE <= n; j += LINE) {
+        __builtin_prefetch(soon + j, 0, 2);
+        __builtin_prefetch(next + j);
+        gather_pixels(x + j, out + j, LINE);
+    }
+    if (j == n) return;
+    __builtin_prefetch(soon + j, 0, 2);
+    __builtin_prefetch(next + j);
+    gather_pixels(x + j, out + j, n - j);
 }
 
 /* Rows lie anywhere, so no hardware foresees them, and main memory takes long to begin. With each
  * row one is asked for that comes later, which has a training step or more to arrive in the outer
  * caches, and one that comes in a moment, from there. */
 static void gather_rows(const tp__gather *g) {
-    enum { AHEAD = 4 }; /* rows */
+    enum { AHEAD = 2 }; /* rows */
     for (int64_t i = 0; i < g->rows; i++) {
-        if (i < g->soon) fetch_soon(g->x + g->later[i] * g->n, g->n);
-        fetch_now(g->x + g->index[i + AHEAD < g->rows ? i + AHEAD : i] * g->n, g->n);
-        gather_row(g->x + g->index[i] * g->n, g->out + i * g->n, g->n);
+        const int64_t here = g->index[i], next = g->index[i + AHEAD < g->rows ? i + AHEAD : i],
+                      soon = i < g->soon ? g->later[i] : here;
+        gather_row(g->x + here * g->n, g->x + next * g->n, g->x + soon * g->n, g->out + i * g->n,
+                   g->n);
     }
 }
 
