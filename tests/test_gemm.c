@@ -399,9 +399,9 @@ static void expect_same_from(const product *p, layout a, int64_t a_gap, layout b
 
 static void transposes_change_no_bit(void **state) {
     (void)state;
-    static const int64_t size[][3] = {{4, 4, 4},    {64, 30, 784}, {30, 64, 300}, {257, 130, 300},
-                                      {33, 1, 333}, {1, 57, 400},  {1, 1, 99},    {20, 1, 5000},
-                                      {3, 7, 9000}, {200, 200, 17}};
+    static const int64_t size[][3] = {{4, 4, 4},    {64, 30, 784},  {30, 64, 300}, {257, 130, 300},
+                                      {33, 1, 333}, {1, 57, 400},   {1, 1, 99},    {20, 1, 5000},
+                                      {3, 7, 9000}, {200, 200, 17}, {7, 4, 9}};
     for (int s = 0; s < TP__COUNT(size); s++) {
         product p = make_product(TP_FLOAT32, size[s][0], size[s][1], size[s][2], 1, ROWS, ROWS);
         char *want = run(&p);

@@ -11,17 +11,16 @@
 #include "kernels/isa.h"
 
 enum {
-    LONG_K = 4096,  /* K of a product that may be cut into chunks ... */
-    CHUNK_K = 1024, /* ... of at least this ... */
+    CHUNK_K = 1024, /* of a long K at least ... */
     MOST_CHUNKS = 16,
-    FEW_OUTPUTS = 65536, /* ... if it has no more outputs than this */
+    FEW_OUTPUTS = 65536, /* ... if there are no more outputs than this */
     JOINED = 4096        /* outputs of a tile that joins chunks */
 };
 
 /* ---- chunks of a long K ---------------------------------------------------------------------- */
 
 tp__split tp__gemm_split(const tp__gemm *g) {
-    if (g->K < LONG_K || g->M * g->N > FEW_OUTPUTS) return (tp__split){1, g->K};
+    if (g->K < TP__LONG_K || g->M * g->N > FEW_OUTPUTS) return (tp__split){1, g->K};
     const int64_t n = tp__least(g->K / CHUNK_K, MOST_CHUNKS);
     const int64_t length = tp__round_up(tp__parts(g->K, n), TP__DOT_LANES);
     return (tp__split){tp__parts(g->K, length), length};
@@ -129,6 +128,7 @@ static void run_empty(tp__gemm whole) {
 }
 
 void tp__gemm_run(const tp__gemm *g, void *workspace) {
+    if (tp__gemm_run_tiny(g)) return;
     if (g->M < 1 || g->N < 1 || g->batch < 1) return;
     if (!is_float(g)) {
         tp__parallel(g->batch * g->M, whole_row, (void *)g);

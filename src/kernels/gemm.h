@@ -57,7 +57,7 @@ typedef struct tp__gemm_kernels {
      * for such vectors, or for so few rows. */
     tp__micro_table half[TP__ROWS_LIE_COUNT];
 
-    /* All of a product whose rows of c are no longer than a vector, those of b dense: c = a b. */
+    /* All of a product whose rows of c are no longer than two vectors, those of b dense. */
     void (*tiny)(const tp__gemm *g);
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
     void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step,
@@ -89,6 +89,7 @@ typedef struct tp__gemm_kernels {
 typedef struct tp__split {
     int64_t n, length;
 } tp__split;
+enum { TP__LONG_K = 4096 }; /* where it may be */
 tp__split tp__gemm_split(const tp__gemm *g);
 /* c from the sums of chunks, [batch][chunk][M N], with accumulate, bias and act. */
 void tp__gemm_join(const tp__gemm *g, void *sums, int64_t chunks);
@@ -98,6 +99,7 @@ int64_t tp__gemm_packed(tp__gemm *g);
 int64_t tp__gemv_packed(const tp__gemm *g);
 bool tp__gemm_is_small(const tp__gemm *g);
 void tp__gemm_run_small(const tp__gemm *g);
+bool tp__gemm_run_tiny(const tp__gemm *g); /* false: it is not, and nothing was done */
 void tp__gemm_run_tiles(const tp__gemm *g, void *workspace);
 void tp__gemv_run(const tp__gemm *g, void *workspace);
 

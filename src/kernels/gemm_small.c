@@ -69,11 +69,18 @@ static void run_panels(const tp__gemm *g, const tp__gemm_kernels *kernels, bool 
 
 void tp__gemm_run_small(const tp__gemm *g) {
     const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
-    const bool apart = g->a_col == 1 || g->K < 2, pack = g->b_col != 1;
-    if (g->N <= 2 * kernels->width && !pack && !g->bias && !g->accumulate &&
-        g->act == TP__ACT_NONE) {
-        kernels->tiny(g);
-        return;
-    }
-    run_panels(g, kernels, apart, pack);
+    run_panels(g, kernels, g->a_col == 1 || g->K < 2, g->b_col != 1);
+}
+
+/* What is so small that looking at it takes as long: the first question that is asked of a product,
+ * in as few steps as can be. */
+bool tp__gemm_run_tiny(const tp__gemm *g) {
+    if (g->batch != 1 || g->M < 2 || g->N < 2 || g->K < 1 || g->b_col != 1 || g->bias ||
+        g->accumulate || g->act != TP__ACT_NONE || g->dtype > TP_FLOAT64 ||
+        g->M * g->N * g->K > SMALL)
+        return false;
+    const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
+    if (g->N > 2 * kernels->width || g->K >= TP__LONG_K) return false;
+    kernels->tiny(g);
+    return true;
 }
