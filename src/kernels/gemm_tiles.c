@@ -46,9 +46,10 @@ typedef struct phase {
 
 /* ---- rows and panels ------------------------------------------------------------------------- */
 
-/* First row of panel i: panels are as equal as can be, and so are the tiles that they make up. */
+/* First row of panel i: panels are as equal as can be, the higher ones first. (Where heights take
+ * turns, two threads lose 4 % of 128x512x784.) */
 static int64_t row_of_panel(const plan *p, int64_t i) {
-    return i * p->g.M / p->down;
+    return i * (p->g.M / p->down) + tp__least(i, p->g.M % p->down);
 }
 
 /* Operands of a product, from its own k = 0 on. */
