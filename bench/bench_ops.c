@@ -106,7 +106,8 @@ static void each_row(const char *name, void (*fn)(void *), const char *torch) {
     bench_run(&r);
 }
 /* A small op, whose goal is a time; torch is called from Python, as its users call it. */
-static void overhead_row(const char *name, void (*fn)(void *), double at_most, const char *torch) {
+static void overhead_row(const char *name, void (*fn)(void *), double at_most, const char *torch,
+                         const char *task) {
     static const char setup[] = "few = torch.ones(4)\nother = torch.ones(4)\n"
                                 "leaf = torch.ones(4, requires_grad=True)";
     bench_row r = {.group = "ops",
@@ -118,6 +119,7 @@ static void overhead_row(const char *name, void (*fn)(void *), double at_most, c
     snprintf(r.name, sizeof r.name, "%s", name);
     bench_add(&r, BENCH_OURS, "taper", fn, NULL);
     bench_add_torch(&r, setup, torch, 1.2);
+    bench_add_library(&r, "libtorch", task, 1);
     bench_run(&r);
 }
 /* A large op: our share of the best loop with its traffic, our goal to PyTorch. */
@@ -151,9 +153,10 @@ static void large_rows(const large_op *op, int n, int threads, const char *limit
 }
 
 static void small_ops(void) {
-    overhead_row("add of 4", run_few, 60, "torch.add(few, other)");
+    overhead_row("add of 4", run_few, 60, "torch.add(few, other)", "{\"kind\": \"add\"}");
     overhead_row("mul, sum, backward of 4", run_backward, 400,
-                 "torch.mul(leaf, other).sum().backward(); leaf.grad = None");
+                 "torch.mul(leaf, other).sum().backward(); leaf.grad = None",
+                 "{\"kind\": \"backward\"}");
     make(1, SMALL);
     each_row("exp", run_exp, "torch.exp(x)");
     each_row("log", run_log, "torch.log(x)");
