@@ -279,7 +279,7 @@ static void workers_have_spare_time(void **state) {
 }
 
 typedef struct slow_tiles {
-    atomic_int begun;
+    atomic_int begun, seen; /* how many were done, by each who stopped them */
     int done[10];
 } slow_tiles;
 
@@ -303,6 +303,58 @@ static void tiles_that_were_begun_are_waited_for(void **state) {
     const int64_t left = tp__spare_end();
     assert_in_range(left, 0, 9);
     for (int i = 0; i < 10; i++) assert_int_equal(s.done[i], i >= left);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* From then on none is begun, and those that were are done. */
+static void spare_tiles_are_stopped(void **state) {
+    (void)state;
+    enum { TILES = 400 };
+    tpt_ok(tp_set_num_threads(3));
+    static int64_t out[TILES * 64], then[TILES * 64];
+    static counts c;
+    for (int round = 0; round < 200; round++) {
+        memset(out, 0xff, sizeof out);
+        if (!tp__spare_begin(TILES, fill_tile, out)) continue;
+        for (int i = 0; i < round % 4; i++) tp__parallel(8, count_tile, &c);
+        tp__spare_stop();
+        memcpy(then, out, sizeof out);
+        for (int i = 0; i < 2; i++) tp__parallel(8, count_tile, &c);
+        if (round % 3) tp__spare_stop(); /* again */
+        if (round % 50 == 0) sleep_ms(1);
+        const int64_t left = tp__spare_end();
+        assert_memory_equal(then, out, sizeof out);
+        assert_in_range(left, 0, TILES);
+        for (int64_t i = 0; i < TILES * 64; i++) assert_int_equal(out[i], i < left * 64 ? -1 : i);
+    }
+    tpt_ok(tp_set_num_threads(0));
+}
+
+static void stop_slow_tiles(void *slow) {
+    slow_tiles *s = slow;
+    tp__spare_stop();
+    const int begun = s->begun;
+    for (int i = 0; i < 10; i++) s->seen += s->done[i];
+    s->seen += begun == s->begun ? 0 : 100;
+}
+
+/* By several threads at once: each waits for all that was begun. */
+static void spare_tiles_are_stopped_by_many(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(3));
+    static counts c;
+    slow_tiles s = {.begun = 0};
+    assert_true(tp__spare_begin(10, slow_tile, &s));
+    for (int ms = 0; ms < 20000 && !s.begun; ms++) {
+        tp__parallel(2, count_tile, &c);
+        sleep_ms(1);
+    }
+    tp__thread *t[4];
+    for (int i = 0; i < 4; i++) assert_non_null(t[i] = tp__thread_start(stop_slow_tiles, &s));
+    for (int i = 0; i < 4; i++) tp__thread_join(t[i]);
+    const int64_t left = tp__spare_end();
+    assert_int_equal(s.begun, 10 - left);
+    assert_int_equal(s.seen, 4 * s.begun);
     tpt_ok(tp_set_num_threads(0));
 }
 
@@ -618,6 +670,8 @@ int main(int argc, char **argv) {
         TPT(spare_tiles_run_once),
         TPT(workers_have_spare_time),
         TPT(tiles_that_were_begun_are_waited_for),
+        TPT(spare_tiles_are_stopped),
+        TPT(spare_tiles_are_stopped_by_many),
         TPT(spare_time_is_given_once),
         TPT(idle_workers_sleep),
         TPT(a_forked_child_starts_its_own_workers),

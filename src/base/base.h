@@ -157,6 +157,8 @@ void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx);
  * for tiles that were begun and says how many were not: the first ones, [0, result). */
 bool tp__spare_begin(int64_t ntiles, tp__tile_fn fn, void *ctx);
 int64_t tp__spare_end(void);
+/* No more of these tiles are begun, and those that were are done. Any thread may ask for it. */
+void tp__spare_stop(void);
 
 /* A bounded set of worker threads for the loader: plain wrappers so that only base touches
  * pthreads. */

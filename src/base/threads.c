@@ -59,13 +59,13 @@ static struct {
           .done = PTHREAD_COND_INITIALIZER};
 
 /* Tiles for spare time. They are claimed from the last to the first, so that those that are left
- * are [0, left): whoever gave them runs these itself. */
+ * are [0, left): whoever gave them runs these itself. Where they were stopped, that is -left. */
 static struct {
     tp__tile_fn fn;
     void *ctx;
     int64_t n;
     atomic_bool taken;
-    _Alignas(64) _Atomic int64_t left;   /* not positive: none */
+    _Alignas(64) _Atomic int64_t left;   /* not positive: none to claim */
     _Alignas(64) _Atomic uint64_t state; /* as the pool's: always open, without a number */
 } spare = {.state = OPEN};
 
@@ -129,9 +129,19 @@ static void leave(_Atomic uint64_t *state) {
     pthread_mutex_unlock(&pool.lock);
 }
 
+/* Claim a spare tile, or stop them all. Returns how many were left; whoever claimed others is seen
+ * inside, or has run them. */
+static int64_t take_spare(bool stop) {
+    int64_t left = atomic_load_explicit(&spare.left, memory_order_acquire);
+    while (left > 0 &&
+           !atomic_compare_exchange_weak_explicit(&spare.left, &left, stop ? -left : left - 1,
+                                                  memory_order_acq_rel, memory_order_acquire)) {}
+    return left;
+}
+
 static void run_spare_tile(void) {
     if (!enter(&spare.state)) return;
-    const int64_t left = atomic_fetch_sub_explicit(&spare.left, 1, memory_order_acq_rel);
+    const int64_t left = take_spare(false);
     if (left > 0) spare.fn(spare.ctx, left - 1);
     leave(&spare.state);
 }
@@ -292,8 +302,8 @@ static void wake_workers(int64_t useful) {
 
 static void sleep_until_deserted(_Atomic uint64_t *state) {
     pthread_mutex_lock(&pool.lock);
-    atomic_fetch_or(state, CALLER_SLEEPS);
-    while (INSIDE_OF(atomic_load(state))) pthread_cond_wait(&pool.done, &pool.lock);
+    while (INSIDE_OF(atomic_fetch_or(state, CALLER_SLEEPS))) /* again: another sleeper may go */
+        pthread_cond_wait(&pool.done, &pool.lock);
     atomic_fetch_and(state, ~CALLER_SLEEPS);
     pthread_mutex_unlock(&pool.lock);
 }
@@ -370,12 +380,17 @@ bool tp__spare_begin(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     return true;
 }
 
+void tp__spare_stop(void) {
+    (void)take_spare(true);
+    wait_for_workers(&spare.state, tp__os_now());
+}
+
 int64_t tp__spare_end(void) {
     const int64_t left = atomic_exchange_explicit(&spare.left, 0, memory_order_acq_rel);
     wait_for_workers(&spare.state, tp__os_now());
     spare.n = 0;
     atomic_store_explicit(&spare.taken, false, memory_order_release);
-    return left > 0 ? left : 0;
+    return left < 0 ? -left : left;
 }
 
 /* ---- plain threads and locks ----------------------------------------------------------------- */
