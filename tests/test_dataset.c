@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <png.h>
+#include <time.h>
 
 #include "taper/data.h"
 #include "taper/ops.h"
@@ -323,6 +324,37 @@ static void views(void **state) {
     tp_images_free(im);
 }
 
+static void nothing(void *ctx, int64_t tile) {
+    (void)ctx, (void)tile;
+}
+
+/* By way of any tensors of them, also between batches that are filled before they are asked for. */
+static void images_may_change(void **state) {
+    (void)state;
+    put_classes("train/", cat_dog, 2, 20);
+    put_classes("valid/", cat_dog, 2, 1);
+    tpt_ok(tp_set_num_threads(2));
+    tp_images *im = read_with((tp_images_opts){.seed = 1});
+    tp_dataset ds;
+    tpt_ok(tp_images_dataset(im, TP_TRAIN, &ds, NULL));
+    tp_loader *dl =
+        tp_loader_new(&ds, &(tp_loader_opts){.size = sizeof(tp_loader_opts), .batch_size = 2});
+    tp_batch b;
+    for (int i = 0; tp_loader_next(dl, &b) > 0; i++) {
+        if (i % 2) assert_true(tp_data_f32(b.x)[0] == (float)i / 255.0f);
+        if (i && i % 2 == 0) assert_int_equal(tp_data_i64(b.y)[1], i);
+        tp__parallel(8, nothing, NULL); /* wakes a worker, who has time now */
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        tp_tensor *x, *y;
+        tpt_ok(tp_images_tensors(im, TP_TRAIN, &x, &y));
+        assert_non_null(tp_fill_(i % 2 ? y : x, i + 1));
+    }
+    tp_loader_free(dl);
+    tp_dataset_free(&ds);
+    tp_images_free(im);
+    tpt_ok(tp_set_num_threads(0));
+}
+
 static void colours_are_planes(void **state) {
     (void)state;
     put_png("train/a/0.png", 0, 1, 2, 3); /* two pixels: 0 1 2 and 3 4 5 */
@@ -470,6 +502,7 @@ int main(void) {
         TPT(the_hash_is_of_all_that_matters),
         TPT(tensors_share_the_block),
         TPT(views),
+        TPT(images_may_change),
         TPT(colours_are_planes),
         TPT(idx_files_keep_their_order),
         TPT(refused_options),

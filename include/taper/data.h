@@ -118,7 +118,7 @@ typedef struct tp_loader_opts {
     size_t size;
     int64_t batch_size; /* 64 */
     bool shuffle, drop_last;
-    int workers; /* threads that fill batches ahead; 0: as many as help; -1: none */
+    int workers; /* threads that call get ahead; 0: as many as help; -1: nothing is filled ahead */
     tp_rng *rng; /* where passes draw their seeds; NULL: the calling thread's default generator */
 } tp_loader_opts;
 typedef struct tp_batch {
@@ -127,8 +127,10 @@ typedef struct tp_batch {
     const int64_t *index; /* which samples */
 } tp_batch;
 
-/* Batches of ds (copied; what it points to must outlive the loader). They may be filled before they
- * are asked for, so what samples come from does not change inside a pass, unless workers is -1. */
+/* Batches of ds (copied; what it points to must outlive the loader). Unless workers is -1, they may
+ * be filled before they are asked for: what a get of yours reads does not change inside a pass.
+ * Samples of tp_zip_dataset and tp_images_dataset may, between batches, but not through a pointer
+ * (tp_data_ptr) that is older than the last one. */
 TP_API TP_OWNED tp_loader *tp_loader_new(const tp_dataset *ds, const tp_loader_opts *opts);
 TP_API void tp_loader_free(TP_TAKES tp_loader *dl);
 /* 1: *b is the next batch; 0: the pass is over, the next call begins another; < 0: a tp_status,

@@ -103,7 +103,8 @@ TP_API tp_dtype tp_dtype_of(const tp_tensor *x); /* TP_FLOAT32 if x is NULL */
 TP_API const char *tp_type(const tp_tensor *x);  /* torch's x.type(): "torch.LongTensor" */
 TP_API bool tp_is_contiguous(const tp_tensor *x);
 TP_API bool tp_shares_storage(const tp_tensor *a, const tp_tensor *b);
-/* The first element; rows are tp_stride() apart. Writing through it is not seen by the tape. */
+/* The first element; rows are tp_stride() apart. Writing through it is not seen by the tape, and by
+ * a loader only until its next batch. */
 TP_API TP_BORROWED void *tp_data_ptr(const tp_tensor *x);
 /* The same with a type: EDTYPE unless float32, or int64, and contiguous. */
 TP_API TP_BORROWED float *tp_data_f32(const tp_tensor *x);

@@ -76,6 +76,7 @@ bool tp__may_write(const char *what, const tp_tensor *x) {
                             "%s: elements of this expanded tensor share memory; clone it first",
                             what),
                false;
+    tp__will_change(x);
     return true;
 }
 

@@ -56,7 +56,8 @@ static inline void tp__call_begin(tp__call *c, const tp__op *op, tp_tensor *cons
     c->nin = nin;
 }
 extern TP__THREAD_HOT bool tp__tracing; /* are all results looked at, for the first NaN? */
-/* EGRAD unless x may be written in place here: not recorded, no leaf under recording. */
+/* EGRAD unless x may be written in place here: not recorded, no leaf under recording. Whoever asks
+ * does so next. */
 bool tp__may_write(const char *what, const tp_tensor *x);
 
 /* The tape of this thread, for the graph printer and the tests. */

@@ -43,16 +43,21 @@ static bool weighted(const check *c, double *sum) {
     return ok;
 }
 
+static void put(tp_tensor *x, double *p, double v) {
+    tp__will_change(x);
+    *p = v;
+    tp__touch(x);
+}
+
 static bool element_fits(const check *c, int i, int64_t k, double got) {
     double *p = (double *)tp__ptr(c->in[i]) + k, f[2];
     const double x0 = *p;
     bool ok = true;
     for (int side = 0; side < 2 && ok; side++) {
-        *p = x0 + (side ? -c->step : c->step);
-        tp__touch(c->in[i]);
+        put(c->in[i], p, x0 + (side ? -c->step : c->step));
         ok = weighted(c, &f[side]);
     }
-    *p = x0;
+    put(c->in[i], p, x0);
     if (!ok) return false;
     const double want = (f[0] - f[1]) / (2 * c->step);
     if (fabs(want - got) <= c->tol * fmax(1, fabs(want))) return true;

@@ -163,6 +163,7 @@ static bool accumulate(tp_tensor **slot, tp_tensor *g, const tp_tensor *from, bo
         return true;
     }
     const bool ours = old->refs == 1 && atomic_load(&old->st->refs) == 1 && tp__contiguous_p(old);
+    if (ours || leaf) tp__will_change(old);
     tp_tensor *sum = add(old, g, ours || leaf ? old : NULL);
     if (!sum) return false;
     if (sum == old) {

@@ -21,12 +21,7 @@ void tp__rows_gather(const tp__rows *r, const int64_t *index, int64_t count, con
                      int64_t soon, void *out);
 
 /* ---- dataset.c ------------------------------------------------------------------------------- */
-/* A dataset of rows in memory: the pairs of x and y. `keep[2]` (NULL or kept tensors) and the block
- * itself belong to the dataset from now on, also when the call fails. */
-tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp__rows *y,
-                           const tp_shape *y_shape, int64_t len, tp_tensor *const keep[2],
-                           tp_dataset *out);
-/* Does a batch of ds take no more than a copy? */
+/* Is it one of tp_zip_dataset: does a batch of ds take no more than a copy? */
 bool tp__dataset_in_memory(const tp_dataset *ds);
 /* A batch of such a dataset, which is filled tile by tile, cut by size alone. `index` goes on with
  * `soon` samples of the next batch. */
@@ -38,6 +33,10 @@ typedef struct tp__filling {
 } tp__filling;
 int64_t tp__filling_tiles(const tp__filling *f);
 void tp__fill_tile(void *filling, int64_t tile); /* for tp__parallel */
+/* The pool's threads fill it in their spare time; false: they have none. */
+bool tp__fill_ahead(tp__filling *f);
+/* The end of that. The tiles [0, result) are to be filled yet: all, if samples may have changed. */
+int64_t tp__fill_ahead_end(const tp__filling *f);
 
 /* ---- loader.c -------------------------------------------------------------------------------- */
 /* Batches handed out in this pass; 0 between passes. */

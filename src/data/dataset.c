@@ -45,7 +45,7 @@ tp_status tp_dataset_get(const tp_dataset *given, int64_t i, tp_tensor **x, tp_t
 typedef struct rows_set {
     tp__rows x, y;
     int64_t len;
-    tp_tensor *keep[2];
+    tp_tensor *of[2]; /* kept: theirs */
 } rows_set;
 
 static int64_t rows_len(void *self) {
@@ -87,6 +87,28 @@ void tp__fill_tile(void *filling, int64_t tile) {
         fill_tile(&s->y, f, tile - of_x, f->y);
 }
 
+static void set_ahead(const rows_set *s, tp__ahead ahead) {
+    for (int i = 0; i < 2; i++)
+        atomic_store_explicit(&s->of[i]->st->ahead, ahead, memory_order_relaxed);
+}
+
+bool tp__fill_ahead(tp__filling *f) {
+    if (!tp__spare_begin(tp__filling_tiles(f), tp__fill_tile, f)) return false;
+    set_ahead(f->self, TP__READ_AHEAD);
+    return true;
+}
+
+int64_t tp__fill_ahead_end(const tp__filling *f) {
+    const rows_set *s = f->self;
+    bool changed = false;
+    for (int i = 0; i < 2; i++)
+        changed |=
+            atomic_load_explicit(&s->of[i]->st->ahead, memory_order_relaxed) == TP__CHANGED_SINCE;
+    set_ahead(s, TP__NOT_AHEAD); /* before others, who may share x or y, can have the spare time */
+    const int64_t left = tp__spare_end();
+    return changed ? tp__filling_tiles(f) : left;
+}
+
 static tp_status rows_get_batch(void *self, const int64_t *index, int64_t n, void *x, void *y) {
     tp__filling f = {self, index, n, 0, x, y};
     tp__parallel(tp__filling_tiles(&f), tp__fill_tile, &f);
@@ -99,31 +121,8 @@ static tp_status rows_get(void *self, int64_t i, tp_sample *sample) {
 
 static void rows_free(void *self) {
     rows_set *s = self;
-    for (int i = 0; i < 2; i++) tp_free(s->keep[i]);
+    for (int i = 0; i < 2; i++) tp_free(s->of[i]);
     tp__mfree(s);
-}
-
-tp_status tp__rows_dataset(const tp__rows *x, const tp_shape *x_shape, const tp__rows *y,
-                           const tp_shape *y_shape, int64_t len, tp_tensor *const keep[2],
-                           tp_dataset *out) {
-    *out = (tp_dataset){0};
-    rows_set *s = tp__calloc(1, sizeof *s);
-    if (!s) {
-        for (int i = 0; i < 2; i++) tp_free(keep[i]);
-        return TP_ENOMEM;
-    }
-    *s = (rows_set){*x, *y, len, {keep[0], keep[1]}};
-    *out = (tp_dataset){.size = sizeof *out,
-                        .self = s,
-                        .x_shape = *x_shape,
-                        .y_shape = *y_shape,
-                        .x_dtype = tp__rows_dtype(x),
-                        .y_dtype = tp__rows_dtype(y),
-                        .len = rows_len,
-                        .get = rows_get,
-                        .free = rows_free,
-                        .get_batch = rows_get_batch};
-    return TP_OK;
 }
 
 bool tp__dataset_in_memory(const tp_dataset *ds) {
@@ -154,9 +153,19 @@ tp_status tp_zip_dataset(tp_tensor *x, tp_tensor *y, tp_dataset *out) {
                             (long long)x->shape[0], (long long)y->shape[0]);
     x = tp__contiguous(x);
     y = tp__contiguous(y);
-    if (!x || !y) return tp_error_code();
-    const tp__rows xr = rows_of(x, x->dtype == TP_UINT8), yr = rows_of(y, false);
-    const tp_shape xs = row_shape(x), ys = row_shape(y);
-    return tp__rows_dataset(&xr, &xs, &yr, &ys, x->shape[0],
-                            (tp_tensor *[2]){tp_keep(x), tp_keep(y)}, out);
+    rows_set *s = x && y ? tp__calloc(1, sizeof *s) : NULL;
+    if (!s) return tp_error_code();
+    *s = (rows_set){
+        rows_of(x, x->dtype == TP_UINT8), rows_of(y, false), x->shape[0], {tp_keep(x), tp_keep(y)}};
+    *out = (tp_dataset){.size = sizeof *out,
+                        .self = s,
+                        .x_shape = row_shape(x),
+                        .y_shape = row_shape(y),
+                        .x_dtype = tp__rows_dtype(&s->x),
+                        .y_dtype = tp__rows_dtype(&s->y),
+                        .len = rows_len,
+                        .get = rows_get,
+                        .free = rows_free,
+                        .get_batch = rows_get_batch};
+    return TP_OK;
 }

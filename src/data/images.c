@@ -13,9 +13,10 @@
 struct tp_images {
     tp__listing listing; /* items part by part: item i is row i of the block */
     tp__image_block block;
-    int64_t *label;               /* [n] */
-    int64_t first[TP__PARTS + 1]; /* item where each part begins */
-    char sha256[65];              /* "" until somebody asks */
+    int64_t *label;                         /* [n] */
+    int64_t first[TP__PARTS + 1];           /* item where each part begins */
+    tp_tensor *x[TP__PARTS], *y[TP__PARTS]; /* kept: the rows of each part */
+    char sha256[65];                        /* "" until somebody asks */
 };
 
 static const char *const part_name[] = {[TP_TRAIN] = "training", [TP_VALID] = "validation"};
@@ -161,6 +162,22 @@ static tp_status index_items(tp_images *im) {
     return TP_OK;
 }
 
+/* Whoever shares the rows of a part shares these storages, which know what is written. */
+static tp_status wrap_part(tp_images *im, int p) {
+    const tp__image_block *b = &im->block;
+    const int64_t first = im->first[p], n = im->first[p + 1] - first,
+                  row = (int64_t)b->channels * b->height * b->width;
+    const tp_scope scope = tp_scope_begin();
+    if (!scope.depth) return tp_error_code();
+    tp_tensor *x =
+        tp__wrap(b->pixels + first * row, &TP_SHAPE(n, b->channels, b->height, b->width), TP_UINT8);
+    tp_tensor *y = tp__wrap(im->label + first, &TP_SHAPE(n), TP_INT64);
+    if (x) im->x[p] = tp_keep(x);
+    if (y) im->y[p] = tp_keep(y);
+    tp_scope_end(scope);
+    return x && y ? TP_OK : tp_error_code();
+}
+
 static tp_status read_images(tp_images *im, const char *dir, const tp_images_opts *o) {
     tp__listing *l = &im->listing;
     tp_status r = tp__listing_find(dir, o->classes, o->nclasses, l);
@@ -169,7 +186,9 @@ static tp_status read_images(tp_images *im, const char *dir, const tp_images_opt
         r = tp_error_set(TP_EVALUE, "%s: there is neither a test nor a validation part", l->dir);
     l->max_side = o->max_side;
     if (!r) r = tp__images_load(l, o->height, o->width, o->channels, o->strict, &im->block);
-    return r ? r : index_items(im);
+    if (!r) r = index_items(im);
+    for (int p = 0; !r && p < TP__PARTS; p++) r = wrap_part(im, p);
+    return r;
 }
 
 tp_images *tp_images_read(const char *dir, const tp_images_opts *given) {
@@ -185,6 +204,10 @@ tp_images *tp_images_read(const char *dir, const tp_images_opts *given) {
 
 void tp_images_free(tp_images *im) {
     if (!im) return;
+    for (int p = 0; p < TP__PARTS; p++) {
+        tp_free(im->x[p]);
+        tp_free(im->y[p]);
+    }
     tp__listing_free(&im->listing);
     tp__image_block_free(&im->block);
     tp__mfree(im->label);
@@ -282,19 +305,17 @@ const char *tp_images_sha256(const tp_images *im) {
 
 /* ---- tensors and datasets -------------------------------------------------------------------- */
 
-static uint8_t *pixels_of(const tp_images *im, tp_part part) {
-    const tp__image_block *b = &im->block;
-    return b->pixels + im->first[part] * b->channels * b->height * b->width;
+static tp_tensor *in_shape(const tp_tensor *x, const tp_shape *s) {
+    int64_t stride[TP_MAX_DIM];
+    return tp__view_strides(x, s, stride) ? tp__view(x, s->ndim, s->dim, stride, 0) : NULL;
 }
 
 tp_status tp_images_tensors(tp_images *im, tp_part part, tp_tensor **x, tp_tensor **y) {
     if (!im || !x || !y) return tp__error_null("images_tensors");
     *x = *y = NULL;
     if (!is_part("images_tensors", part)) return TP_EVALUE;
-    const tp__image_block *b = &im->block;
-    const int64_t n = tp_images_count(im, part, -1);
-    *x = tp__wrap(pixels_of(im, part), &TP_SHAPE(n, b->channels, b->height, b->width), TP_UINT8);
-    *y = tp__wrap(im->label + im->first[part], &TP_SHAPE(n), TP_INT64);
+    *x = in_shape(im->x[part], &im->x[part]->s);
+    *y = in_shape(im->y[part], &im->y[part]->s);
     return *x && *y ? TP_OK : tp_error_code();
 }
 
@@ -306,15 +327,20 @@ static tp_status check_view(const tp_images *im, tp_part part, const tp_images_v
     return TP_OK;
 }
 
-/* The book's targets: a kept int64 [n, 1] with 1 for the positive class. */
-static tp_tensor *binary_targets(const int64_t *label, int64_t n, int positive) {
-    const tp_scope scope = tp_scope_begin();
-    if (!scope.depth) return NULL;
-    tp_tensor *y = tp__new("images_dataset", &TP_SHAPE(n, 1), TP_INT64);
-    for (int64_t i = 0; y && i < n; i++) ((int64_t *)tp__ptr(y))[i] = label[i] == positive;
-    if (y) tp_keep(y);
-    tp_scope_end(scope);
+/* The book's targets: int64 [n, 1] with 1 for the positive class. */
+static tp_tensor *binary_targets(const tp_tensor *label, int positive) {
+    tp_tensor *y = tp__new("images_dataset", &TP_SHAPE(label->numel, 1), TP_INT64);
+    const int64_t *from = tp__ptr(label);
+    for (int64_t i = 0; y && i < y->numel; i++) ((int64_t *)tp__ptr(y))[i] = from[i] == positive;
     return y;
+}
+
+static tp_status pair(tp_images *im, tp_part part, const tp_images_view *view, tp_dataset *out) {
+    tp_tensor *x, *y;
+    if (tp_images_tensors(im, part, &x, &y)) return tp_error_code();
+    if (view->flat) x = in_shape(x, &TP_SHAPE(x->shape[0], x->stride[0]));
+    if (view->binary) y = binary_targets(y, view->positive);
+    return x && y ? tp_zip_dataset(x, y, out) : tp_error_code();
 }
 
 tp_status tp_images_dataset(tp_images *im, tp_part part, tp_dataset *out,
@@ -324,17 +350,11 @@ tp_status tp_images_dataset(tp_images *im, tp_part part, tp_dataset *out,
     tp_images_view view;
     if (!tp__opts("images_dataset", &view, sizeof view, given) || check_view(im, part, &view))
         return tp_error_code();
-    const tp__image_block *b = &im->block;
-    const int64_t n = tp_images_count(im, part, -1),
-                  row = (int64_t)b->channels * b->height * b->width;
-    const int64_t *label = im->label + im->first[part];
-    tp_tensor *binary = view.binary ? binary_targets(label, n, view.positive) : NULL;
-    if (view.binary && !binary) return tp_error_code();
-    const tp__rows x = {pixels_of(im, part), TP_UINT8, row, true};
-    const tp__rows y = {binary ? tp__ptr(binary) : label, TP_INT64, 1, false};
-    const tp_shape xs = view.flat ? TP_SHAPE(row) : TP_SHAPE(b->channels, b->height, b->width);
-    const tp_shape ys = view.binary ? TP_SHAPE(1) : TP_0D;
-    return tp__rows_dataset(&x, &xs, &y, &ys, n, (tp_tensor *[2]){NULL, binary}, out);
+    const tp_scope scope = tp_scope_begin();
+    if (!scope.depth) return tp_error_code();
+    const tp_status r = pair(im, part, &view, out);
+    tp_scope_end(scope);
+    return r;
 }
 
 /* ---- one image ------------------------------------------------------------------------------- */

@@ -7,10 +7,11 @@
  * slot gets new ones.
  *
  * Samples in memory need no workers: a batch is one pass over their bytes by the pool, which begins
- * with the next one when it has nothing else to do. But where several threads train, they have
- * copies of the last batch in their caches, and to write what another core has a copy of takes many
- * times as long as to write what no cache holds any more: so they take turns with several slots
- * too. */
+ * with the next one when it has nothing else to do. Whoever changes a sample meanwhile waits until
+ * nobody reads it, and the batch is filled again when it is asked for. But where several threads
+ * train, they have copies of the last batch in their caches, and to write what another core has a
+ * copy of takes many times as long as to write what no cache holds any more: so they take turns
+ * with several slots too. */
 #include "data/data.h"
 #include <string.h>
 
@@ -121,19 +122,18 @@ static tp__filling filling_of(const tp_loader *dl, const slot *s) {
 /* The pool's threads wait while their caller does what is too small for all of them: meanwhile they
  * fill the next batch. */
 static void read_ahead(tp_loader *dl) {
-    if (!tp__dataset_in_memory(&dl->ds) || dl->nslots == 1 || dl->nworkers) return;
+    if (!tp__dataset_in_memory(&dl->ds) || dl->nslots == 1) return;
     if (dl->position == dl->scheduled) return;
     const slot *s = slot_of(dl, dl->position);
     dl->filling = filling_of(dl, s);
-    if (tp__spare_begin(tp__filling_tiles(&dl->filling), tp__fill_tile, &dl->filling))
-        dl->ahead = s;
+    if (tp__fill_ahead(&dl->filling)) dl->ahead = s;
 }
 
 /* Returns the tiles that are left. */
 static int64_t stop_reading_ahead(tp_loader *dl) {
     if (!dl->ahead) return 0;
     dl->ahead = NULL;
-    return tp__spare_end();
+    return tp__fill_ahead_end(&dl->filling);
 }
 
 static void gather(tp_loader *dl, const slot *s) {
@@ -368,14 +368,14 @@ static void hire(tp_loader *dl, int n) {
     start_workers(dl, n);
 }
 
-/* Nobody chose, and the samples are in memory. */
+/* The samples are in memory. */
 static void take_turns(tp_loader *dl) {
     dl->want = 0;
     if (tp_get_num_threads() > 1 && dl->x_row < OUTGROWS_CACHES / dl->batch_size) widen(dl);
 }
 
 static tp_status fill_next(tp_loader *dl) {
-    if (dl->want == UNDECIDED && tp__dataset_in_memory(&dl->ds)) take_turns(dl);
+    if (dl->want && tp__dataset_in_memory(&dl->ds)) take_turns(dl);
     if (dl->want > 0) hire(dl, dl->want);
     tp_status r = schedule_ahead(dl);
     if (r) return r;

@@ -115,6 +115,7 @@ static tp_tensor *fresh(const tp_shape *shape, int dtype, int64_t bytes, void *b
     tp__storage *st = &w->st;
     atomic_init(&st->refs, 1);
     atomic_init(&st->version, 0);
+    atomic_init(&st->ahead, TP__NOT_AHEAD);
     st->borrowed = borrowed != NULL;
     st->bytes = bytes;
     st->data = borrowed ? borrowed : (char *)w + HEADER;
@@ -385,15 +386,25 @@ bool tp_is_contiguous(const tp_tensor *x) {
     return x && tp__contiguous_p(x);
 }
 
+/* Whoever reads ahead is waited for, and will see that it was in vain. */
+TP__APART void tp__stop_reading(tp__storage *st) {
+    tp__spare_stop();
+    atomic_store_explicit(&st->ahead, TP__CHANGED_SINCE, memory_order_relaxed);
+}
+
+static void *exposed_ptr(const tp_tensor *x) {
+    tp__will_change(x);
+    return tp__ptr(x);
+}
 void *tp_data_ptr(const tp_tensor *x) {
-    return x ? tp__ptr(x) : NULL;
+    return x ? exposed_ptr(x) : NULL;
 }
 static void *typed_ptr(const char *what, const tp_tensor *x, tp_dtype d) {
     if (!x) return tp__error_null(what), NULL;
     if (x->dtype != d)
         return tp__fail(TP_EDTYPE, "%s: the tensor is %s", what, tp_dtype_name((tp_dtype)x->dtype));
     if (!tp__contiguous_p(x)) return tp__fail(TP_EDTYPE, "%s: the tensor is not contiguous", what);
-    return tp__ptr(x);
+    return exposed_ptr(x);
 }
 float *tp_data_f32(const tp_tensor *x) {
     return typed_ptr("data_f32", x, TP_FLOAT32);

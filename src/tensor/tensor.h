@@ -5,11 +5,15 @@
 #include "kernels/kernels.h"
 #include "taper/tensor.h"
 
+/* A loader may have the pool read samples in its spare time, before they are asked for. */
+typedef enum tp__ahead { TP__NOT_AHEAD, TP__READ_AHEAD, TP__CHANGED_SINCE } tp__ahead;
+
 /* Bytes that handles share. The count is atomic: a view may be freed on another thread. */
 typedef struct tp__storage {
     _Atomic int64_t refs;
     _Atomic uint32_t version; /* in-place writes so far */
     bool borrowed;            /* data is not ours to free */
+    _Atomic uint8_t ahead;    /* a tp__ahead */
     int64_t bytes;
     void *data;
 } tp__storage;
@@ -180,11 +184,17 @@ static inline void tp__drop(tp_tensor *x) {
 }
 
 /* ---- tensor.c: in-place bookkeeping ---- */
+void tp__stop_reading(tp__storage *st);
+/* Before elements of x change, and before somebody gets a pointer through which they may. */
+static inline void tp__will_change(const tp_tensor *x) {
+    if (TP__UNLIKELY(atomic_load_explicit(&x->st->ahead, memory_order_relaxed) != TP__NOT_AHEAD))
+        tp__stop_reading(x->st);
+}
 static inline uint32_t tp__version(const tp_tensor *x) {
     return atomic_load_explicit(&x->st->version, memory_order_relaxed);
 }
-/* No locked addition: two threads that write one storage at once race for its bytes anyway. What
- * has no elements has not changed. */
+/* After they have changed. No locked addition: two threads that write one storage at once race for
+ * its bytes anyway. What has no elements has not changed. */
 static inline void tp__touch(tp_tensor *x) {
     if (!x->numel) return;
     atomic_store_explicit(&x->st->version, tp__version(x) + 1, memory_order_relaxed);
