@@ -162,6 +162,8 @@ static void workers_put_aside_are_done_without(void **state) {
 typedef struct processors {
     cpu_set_t all;
     atomic_bool differ;
+    pthread_t caller;
+    atomic_int unbound; /* threads that had been bound to one */
 } processors;
 
 static void look_at_processors(void *ctx, int64_t tile) {
@@ -183,6 +185,67 @@ static void workers_may_run_where_the_process_may(void **state) {
         if (i % 4 == 0) sleep_ms(1);
     }
     assert_false(p.differ);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* With --wrap: while `everywhere` is set, all run on its first processor, as they see it, and where
+ * a thread leaves that, somebody else binds it to that: taskset -p, say. */
+static cpu_set_t *_Atomic everywhere;
+static atomic_int bound;
+
+int __real_sched_getcpu(void);
+int __wrap_sched_getcpu(void);
+int __real_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set);
+int __wrap_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set);
+
+static int first_of(const cpu_set_t *set) {
+    int i = 0;
+    while (!CPU_ISSET(i, set)) i++;
+    return i;
+}
+int __wrap_sched_getcpu(void) {
+    const cpu_set_t *all = everywhere;
+    return all ? first_of(all) : __real_sched_getcpu();
+}
+int __wrap_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set) {
+    const cpu_set_t *all = everywhere;
+    const int r = __real_sched_setaffinity(thread, size, set);
+    if (r || !all || CPU_ISSET(first_of(all), set)) return r;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(first_of(all), &one);
+    bound++;
+    return __real_sched_setaffinity(thread, size, &one);
+}
+
+static void unbind(void *ctx, int64_t tile) {
+    (void)tile;
+    processors *p = ctx;
+    cpu_set_t now;
+    if (pthread_equal(pthread_self(), p->caller) || sched_getaffinity(0, sizeof now, &now)) return;
+    if (CPU_COUNT(&now) == 1) p->unbound++;
+    (void)sched_setaffinity(0, sizeof p->all, &p->all);
+}
+
+static void what_others_set_stays(void **state) {
+    (void)state;
+    static counts c;
+    processors p = {.caller = pthread_self()};
+    if (sched_getaffinity(0, sizeof p.all, &p.all) || CPU_COUNT(&p.all) < 2)
+        tpt_skip_here("a single processor");
+    tpt_ok(tp_set_num_threads(2));
+    everywhere = &p.all;
+    for (int ms = 0; ms < 20000 && !bound; ms++) {
+        tp__parallel(2, count_tile, &c);
+        sleep_ms(1);
+    }
+    everywhere = NULL;
+    assert_int_not_equal(bound, 0);
+    for (int ms = 0; ms < 20000 && !p.unbound; ms++) {
+        tp__parallel(16, unbind, &p);
+        sleep_ms(1);
+    }
+    assert_int_equal(p.unbound, 1);
     tpt_ok(tp_set_num_threads(0));
 }
 
@@ -664,6 +727,7 @@ int main(int argc, char **argv) {
         TPT(short_jobs_lose_nothing),
         TPT(workers_put_aside_are_done_without),
         TPT(workers_may_run_where_the_process_may),
+        TPT(what_others_set_stays),
         TPT(results_are_visible_to_the_caller),
         TPT(nested_jobs_run_alone),
         TPT(callers_may_compete),

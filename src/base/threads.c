@@ -171,15 +171,17 @@ static bool await_job(int number, uint32_t *seen) {
 }
 
 /* The system may have woken this worker on its caller's processor, where the two would take turns
- * for milliseconds, however idle the others are: go away from there. */
+ * for milliseconds, however idle the others are: go away from there. What somebody else sets
+ * meanwhile, stays. */
 static void leave_processor_of_caller(void) {
     const int here = sched_getcpu();
     if (TP__LIKELY(here != atomic_load_explicit(&pool.processor, memory_order_relaxed))) return;
-    cpu_set_t all, others;
+    cpu_set_t all, others, now;
     if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
     others = all;
     CPU_CLR(here, &others);
     if (!CPU_COUNT(&others) || sched_setaffinity(0, sizeof others, &others)) return;
+    if (sched_getaffinity(0, sizeof now, &now) || !CPU_EQUAL(&now, &others)) return;
     (void)sched_setaffinity(0, sizeof all, &all);
 }
 
