@@ -218,6 +218,18 @@ int64_t tpt_ulp_f64(double a, double b) {
     return distance > INT64_MAX ? INT64_MAX : (int64_t)distance;
 }
 
+uint64_t tpt_random(void) {
+    static uint64_t s = 0x2545f4914f6cdd1du;
+    s ^= s << 13, s ^= s >> 7, s ^= s << 17;
+    return s;
+}
+int64_t tpt_random_below(int64_t n) {
+    return (int64_t)(tpt_random() >> 11) % n;
+}
+double tpt_random_in(double lo, double hi) {
+    return lo + (hi - lo) * ldexp((double)(tpt_random() >> 11), -53);
+}
+
 static bool is_close(double got, double want, double rtol, double atol) {
     if (isnan(got) || isnan(want)) return isnan(got) && isnan(want);
     if (isinf(got) || isinf(want)) return got == want;

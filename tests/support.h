@@ -59,6 +59,11 @@ void tpt_expect_error(tp_status code, const char *text);
 #define tpt_ok(status) tpt__ok((status), #status, __FILE__, __LINE__)
 void tpt__ok(tp_status r, const char *what, const char *file, int line);
 
+/* Random numbers, the same on every run: 64 bits, [0, n), [lo, hi). */
+uint64_t tpt_random(void);
+int64_t tpt_random_below(int64_t n);
+double tpt_random_in(double lo, double hi);
+
 /* Distance in units in the last place; 0 for equal numbers, +0 and -0, and two NaNs; INT64_MAX
  * where only one is NaN. */
 int64_t tpt_ulp_f32(float a, float b);

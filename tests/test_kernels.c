@@ -17,41 +17,27 @@ static const char *const name_of[TP__DTYPE_COUNT] = {"float32", "float64", "int6
 
 /* ---- random numbers of all kinds ------------------------------------------------------------- */
 
-static uint64_t next_random(void) {
-    static uint64_t s = 0x2545f4914f6cdd1du;
-    s ^= s << 13, s ^= s >> 7, s ^= s << 17;
-    return s;
-}
-
-static int64_t random_below(int64_t n) {
-    return (int64_t)(next_random() >> 11) % n;
-}
-
-static double random_in(double lo, double hi) {
-    return lo + (hi - lo) * ldexp((double)(next_random() >> 11), -53);
-}
-
 static double random_number(void) {
     static const double special[] = {0.0,      -0.0,      1,   -1,    2,       -3,   0.5,
                                      INFINITY, -INFINITY, NAN, 1e-40, -1e-310, 3e38, 1e300};
-    const uint64_t u = next_random();
+    const uint64_t u = tpt_random();
     double x;
     memcpy(&x, &u, sizeof x);
     switch (u & 3) {
-    case 0: return special[random_below(TP__COUNT(special))];
+    case 0: return special[tpt_random_below(TP__COUNT(special))];
     case 1: return x;
-    case 2: return (double)(random_below(41) - 20);
-    default: return random_in(-10, 10);
+    case 2: return (double)(tpt_random_below(41) - 20);
+    default: return tpt_random_in(-10, 10);
     }
 }
 
 static int64_t random_whole(void) {
     static const int64_t special[] = {0,   1,  -1, 2, -2, INT64_MIN, INT64_MAX, INT64_MIN + 1,
                                       255, 256};
-    const uint64_t u = next_random();
-    return u & 1   ? special[random_below(TP__COUNT(special))]
+    const uint64_t u = tpt_random();
+    return u & 1   ? special[tpt_random_below(TP__COUNT(special))]
            : u & 2 ? (int64_t)u
-                   : random_below(100) - 50;
+                   : tpt_random_below(100) - 50;
 }
 
 static void set_random(tp_dtype d, void *p) {
@@ -59,8 +45,8 @@ static void set_random(tp_dtype d, void *p) {
     case TP_FLOAT32: *(float *)p = (float)random_number(); break;
     case TP_FLOAT64: *(double *)p = random_number(); break;
     case TP_INT64: *(int64_t *)p = random_whole(); break;
-    case TP_UINT8: *(uint8_t *)p = (uint8_t)next_random(); break;
-    default: *(uint8_t *)p = next_random() >> 7 & 1; break;
+    case TP_UINT8: *(uint8_t *)p = (uint8_t)tpt_random(); break;
+    default: *(uint8_t *)p = tpt_random() >> 7 & 1; break;
     }
 }
 
@@ -134,8 +120,9 @@ static void try_layouts(const char *name, tp__pw_fn fn, tp__pw_fn one, const tp_
     static operand o[TP__PW_ARGS];
     for (int trial = 0; trial < TP__COUNT(shape); trial++) {
         const int64_t m = shape[trial][0], n = shape[trial][1];
-        lay_out(&o[0], dtype[0], (int)random_below(TRANSPOSED + 1), m, n);
-        for (int k = 1; k < count; k++) lay_out(&o[k], dtype[k], (int)random_below(LAYOUTS), m, n);
+        lay_out(&o[0], dtype[0], (int)tpt_random_below(TRANSPOSED + 1), m, n);
+        for (int k = 1; k < count; k++)
+            lay_out(&o[k], dtype[k], (int)tpt_random_below(LAYOUTS), m, n);
         expect_elementwise(name, fn, one, o, count, m, n, p, q);
     }
 }
@@ -272,8 +259,8 @@ static void gradients_are_slopes(void **state) {
         if (rows[i].saves < 0) continue;
         const tp__pw_fn f = tp__pw_forward(rows[i].op, TP_FLOAT64);
         for (int trial = 0; trial < 200; trial++) {
-            double a = random_in(rows[i].lo, rows[i].hi), b = random_in(rows[i].lo, rows[i].hi),
-                   g = random_in(-2, 2);
+            double a = tpt_random_in(rows[i].lo, rows[i].hi),
+                   b = tpt_random_in(rows[i].lo, rows[i].hi), g = tpt_random_in(-2, 2);
             if (fabs(a - b) < 1e-3) b += 2e-3; /* maximum and its kin have corners */
             if (fabs(a - p) < 1e-3 || fabs(a - q) < 1e-3) a += 2e-3;
             double y = value_of(f, a, b, p, q), got = 0;
@@ -529,7 +516,7 @@ static void transposed_copies(void **state) {
     static const int64_t shape[][2] = {{150, 131}, {64, 64},  {65, 63}, {150, 3},
                                        {3, 150},   {17, 145}, {128, 1}};
     static uint64_t x[MOST], y[MOST + 1];
-    for (int i = 0; i < MOST; i++) x[i] = next_random();
+    for (int i = 0; i < MOST; i++) x[i] = tpt_random();
     for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++) {
         if (!tp__kernels_use(isa)) continue;
         for (tp_dtype d = TP_FLOAT32; d < TP__DTYPE_COUNT; d++)
@@ -560,8 +547,9 @@ static void gathered_rows(void **state) {
     static uint8_t bytes[ROWS * COLS];
     static float out[TAKEN * COLS];
     static int64_t index[TAKEN + SOON];
-    for (int i = 0; i < ROWS * COLS; i++) bytes[i] = i < 256 ? (uint8_t)i : (uint8_t)next_random();
-    for (int i = 1; i < TAKEN + SOON; i++) index[i] = random_below(ROWS); /* row 0 has each value */
+    for (int i = 0; i < ROWS * COLS; i++) bytes[i] = i < 256 ? (uint8_t)i : (uint8_t)tpt_random();
+    for (int i = 1; i < TAKEN + SOON; i++)
+        index[i] = tpt_random_below(ROWS); /* row 0 has each value */
     for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++) {
         if (!tp__kernels_use(isa)) continue;
         tp__gather_rows(&(tp__gather){bytes, index, index + TAKEN, TAKEN, SOON, COLS, out});
@@ -586,8 +574,9 @@ static weights start, by_hand, here;
 static void make_start(void) {
     memset(&start, 0, sizeof start);
     for (int i = 0; i < STEP_N; i++) {
-        start.pd[i] = start.p[i] = (float)random_in(-1, 1);
-        for (int t = 0; t < STEPS; t++) start.gd[t][i] = start.g[t][i] = (float)random_in(-1, 1);
+        start.pd[i] = start.p[i] = (float)tpt_random_in(-1, 1);
+        for (int t = 0; t < STEPS; t++)
+            start.gd[t][i] = start.g[t][i] = (float)tpt_random_in(-1, 1);
     }
 }
 
@@ -702,7 +691,7 @@ static void normal_numbers(void **state) {
     enum { GROUPS = 5003, N = 16 * GROUPS };
     static float u[N], x[N], base[N];
     static double ud[N], xd[N], based[N];
-    for (int i = 0; i < N; i++) ud[i] = u[i] = (float)(next_random() >> 40) * 0x1p-24f;
+    for (int i = 0; i < N; i++) ud[i] = u[i] = (float)(tpt_random() >> 40) * 0x1p-24f;
     for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++) {
         if (!tp__kernels_use(isa)) continue;
         memcpy(x, u, sizeof x);

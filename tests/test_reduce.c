@@ -16,20 +16,6 @@ static const char *const name_of[TP__DTYPE_COUNT] = {"float32", "float64", "int6
 static const char *const op_name[TP__RED_COUNT] = {"sum",    "prod", "max", "min",     "argmax",
                                                    "argmin", "any",  "all", "sumsqdev"};
 
-static uint64_t next_random(void) {
-    static uint64_t s = 0x853c49e6748fea9bu;
-    s ^= s << 13, s ^= s >> 7, s ^= s << 17;
-    return s;
-}
-
-static int64_t random_below(int64_t n) {
-    return (int64_t)(next_random() >> 11) % n;
-}
-
-static double random_in(double lo, double hi) {
-    return lo + (hi - lo) * ldexp((double)(next_random() >> 11), -53);
-}
-
 static void *get_memory(size_t bytes) {
     void *p = malloc(bytes + 1);
     assert_non_null(p);
@@ -43,22 +29,22 @@ enum { PLAIN, TIES, WITH_NAN, ZEROS, KINDS };
 static void fill(tp_dtype d, void *p, int64_t n, int kind) {
     for (int64_t i = 0; i < n; i++) {
         const double v = kind == ZEROS  ? 0
-                         : kind == TIES ? (double)random_below(4)
-                                        : random_in(-1, 1);
-        const bool nan = kind == WITH_NAN && random_below(50) == 0;
+                         : kind == TIES ? (double)tpt_random_below(4)
+                                        : tpt_random_in(-1, 1);
+        const bool nan = kind == WITH_NAN && tpt_random_below(50) == 0;
         if (d == TP_FLOAT32) ((float *)p)[i] = nan ? NAN : (float)v;
         if (d == TP_FLOAT64) ((double *)p)[i] = nan ? NAN : v;
-        if (d == TP_INT64) ((int64_t *)p)[i] = kind == PLAIN ? (int64_t)next_random() : (int64_t)v;
-        if (d == TP_UINT8) ((uint8_t *)p)[i] = kind == PLAIN ? (uint8_t)next_random() : (uint8_t)v;
-        if (d == TP_BOOL) ((uint8_t *)p)[i] = kind == ZEROS ? 0 : random_below(8) != 0;
+        if (d == TP_INT64) ((int64_t *)p)[i] = kind == PLAIN ? (int64_t)tpt_random() : (int64_t)v;
+        if (d == TP_UINT8) ((uint8_t *)p)[i] = kind == PLAIN ? (uint8_t)tpt_random() : (uint8_t)v;
+        if (d == TP_BOOL) ((uint8_t *)p)[i] = kind == ZEROS ? 0 : tpt_random_below(8) != 0;
     }
 }
 
 /* Factors whose product stays in range. */
 static void fill_factors(tp_dtype d, void *p, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        if (d == TP_FLOAT32) ((float *)p)[i] = (float)random_in(0.9, 1.1);
-        if (d == TP_FLOAT64) ((double *)p)[i] = random_in(0.9, 1.1);
+        if (d == TP_FLOAT32) ((float *)p)[i] = (float)tpt_random_in(0.9, 1.1);
+        if (d == TP_FLOAT64) ((double *)p)[i] = tpt_random_in(0.9, 1.1);
     }
 }
 
@@ -188,7 +174,7 @@ static void try_reduction(tp__red_op op, tp_dtype d, int64_t outer, int64_t red,
     double *aux = get_memory((size_t)(outer * inner) * 8);
     fill(d, x, outer * red * inner, kind);
     if (op == TP__RED_PROD && d <= TP_FLOAT64) fill_factors(d, x, outer * red * inner);
-    for (int64_t i = 0; i < outer * inner; i++) aux[i] = random_in(-1, 1);
+    for (int64_t i = 0; i < outer * inner; i++) aux[i] = tpt_random_in(-1, 1);
     r.x = x;
     r.out = out;
     r.aux = op == TP__RED_SUMSQDEV ? aux : NULL;
@@ -222,9 +208,9 @@ static void small_shapes(void **state) {
 static void random_shapes(void **state) {
     (void)state;
     for (int i = 0; i < 12; i++) {
-        const int64_t inner = i % 3 ? 1 + random_below(i % 3 == 1 ? 40 : 2500) : 1;
-        const int64_t outer = 1 + random_below(i & 1 ? 5 : 300 / (1 + inner / 64));
-        for_each_reduction(outer, 1 + random_below(1 + 60000 / (outer * inner)), inner);
+        const int64_t inner = i % 3 ? 1 + tpt_random_below(i % 3 == 1 ? 40 : 2500) : 1;
+        const int64_t outer = 1 + tpt_random_below(i & 1 ? 5 : 300 / (1 + inner / 64));
+        for_each_reduction(outer, 1 + tpt_random_below(1 + 60000 / (outer * inner)), inner);
     }
 }
 
@@ -420,11 +406,11 @@ static void expect_same_results(const results *a, const results *b, int64_t row,
 static void try_rows(tp_dtype d, int64_t m, int64_t n, double spread) {
     double *numbers = get_memory((size_t)(m * n) * sizeof(double));
     int64_t *t = get_memory((size_t)m * sizeof *t);
-    for (int64_t i = 0; i < m * n; i++) numbers[i] = random_in(-spread, spread);
+    for (int64_t i = 0; i < m * n; i++) numbers[i] = tpt_random_in(-spread, spread);
     void *x = as_dtype(d, numbers, m * n);
-    for (int64_t i = 0; i < m * n; i++) numbers[i] = random_in(-1, 1);
+    for (int64_t i = 0; i < m * n; i++) numbers[i] = tpt_random_in(-1, 1);
     void *g = as_dtype(d, numbers, m * n);
-    for (int64_t i = 0; i < m; i++) t[i] = random_below(n);
+    for (int64_t i = 0; i < m; i++) t[i] = tpt_random_below(n);
     results r = compute(d, x, g, t, m, n);
     for (int64_t i = 0; i < m; i++) expect_row(d, &r, x, g, t[i], i, n);
     results apart = compute_apart(d, x, g, t, m, n);
