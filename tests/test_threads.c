@@ -353,16 +353,21 @@ static void slow_tile(void *ctx, int64_t tile) {
     s->done[tile] = 1;
 }
 
-static void tiles_that_were_begun_are_waited_for(void **state) {
-    (void)state;
-    tpt_ok(tp_set_num_threads(2));
+/* Until a worker is at one. */
+static void begin_slow_tiles(slow_tiles *s) {
     static counts c;
-    slow_tiles s = {.begun = 0};
-    assert_true(tp__spare_begin(10, slow_tile, &s));
-    for (int ms = 0; ms < 20000 && !s.begun; ms++) {
+    assert_true(tp__spare_begin(10, slow_tile, s));
+    for (int ms = 0; ms < 20000 && !s->begun; ms++) {
         tp__parallel(2, count_tile, &c);
         sleep_ms(1);
     }
+}
+
+static void tiles_that_were_begun_are_waited_for(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(2));
+    slow_tiles s = {.begun = 0};
+    begin_slow_tiles(&s);
     const int64_t left = tp__spare_end();
     assert_in_range(left, 0, 9);
     for (int i = 0; i < 10; i++) assert_int_equal(s.done[i], i >= left);
@@ -405,13 +410,8 @@ static void stop_slow_tiles(void *slow) {
 static void spare_tiles_are_stopped_by_many(void **state) {
     (void)state;
     tpt_ok(tp_set_num_threads(3));
-    static counts c;
     slow_tiles s = {.begun = 0};
-    assert_true(tp__spare_begin(10, slow_tile, &s));
-    for (int ms = 0; ms < 20000 && !s.begun; ms++) {
-        tp__parallel(2, count_tile, &c);
-        sleep_ms(1);
-    }
+    begin_slow_tiles(&s);
     tp__thread *t[4];
     for (int i = 0; i < 4; i++) assert_non_null(t[i] = tp__thread_start(stop_slow_tiles, &s));
     for (int i = 0; i < 4; i++) tp__thread_join(t[i]);
