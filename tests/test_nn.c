@@ -3,26 +3,12 @@
  * golden/modules.txt is what golden/modules.py printed; it is compared always, and where torch is
  * installed the script is run again. */
 #define _POSIX_C_SOURCE 200809L
-#include "support.h"
+#include "modules.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "nn/nn.h"
 #include "taper/ops.h"
-
-static tp_module *must_parse(const char *spec) {
-    tp_module *m = tp_module_parse(spec, NULL);
-    if (!m) fail_msg("%s: %s", spec, tp_error_message());
-    return m;
-}
-
-static void expect_spec(const tp_module *m, const char *want) {
-    char got[1024];
-    assert_int_equal(tp_module_spec(m, got, sizeof got), (int64_t)strlen(want));
-    assert_string_equal(got, want);
-}
 
 static tp_tensor *ramp(tp_shape shape) {
     int64_t n = 1;

@@ -1,22 +1,7 @@
 /* test_spec.c -- architectures as text: what is written, read, and refused, and where. */
-#include "support.h"
+#include "modules.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-#include "nn/nn.h"
-
-static tp_module *must_parse(const char *spec) {
-    tp_module *m = tp_module_parse(spec, NULL);
-    if (!m) fail_msg("%s: %s", spec, tp_error_message());
-    return m;
-}
-
-static void expect_spec(const tp_module *m, const char *want) {
-    char got[1024];
-    assert_int_equal(tp_module_spec(m, got, sizeof got), (int64_t)strlen(want));
-    assert_string_equal(got, want);
-}
 
 /* A text of one layer is that layer, so that its parameters have torch's names without a number. */
 static void one_layer_or_several(void **state) {
