@@ -314,6 +314,23 @@ static void random_products_follow_the_rules(void **state) {
     }
 }
 
+/* Rows without gaps, of which some sizes have ways of their own. */
+static void tiny_products_follow_the_rules(void **state) {
+    (void)state;
+    for (int64_t M = 2; M < 19; M++)
+        for (int64_t i = 0; i < 18; i++) {
+            const tp_dtype dtype = i < 9 ? TP_FLOAT32 : TP_FLOAT64;
+            const int64_t N = 3 + i % 3, K = 3 + i / 3 % 3;
+            product p = make_product(dtype, M, N, K, 1, ROWS, ROWS);
+            free(p.a.block);
+            free(p.c.block);
+            p.a = make(dtype, 1, M, K, ROWS, 0);
+            p.c = make(dtype, 1, M, N, ROWS, 0);
+            for_each_level(check_result, &p);
+            free_product(&p);
+        }
+}
+
 /* Large enough for several tiles and blocks of K, and for every kind of packing. */
 static void large_products_follow_the_rules(void **state) {
     (void)state;
@@ -637,6 +654,7 @@ static void whole_numbers_wrap(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TPT(random_products_follow_the_rules),
+        TPT(tiny_products_follow_the_rules),
         TPT(large_products_follow_the_rules),
         TPT(a_long_k_is_cut_by_shape_alone),
         TPT(matrices_from_memory_follow_the_rules),

@@ -4,7 +4,7 @@
  * The choice is made on first use; two threads that make it at once make the same. */
 #include "kernels/isa.h"
 
-static _Atomic(const tp__kernels *) in_use;
+_Atomic(const tp__kernels *) tp__kernels_in_use;
 
 /* By dtype: float32, float64, int64, uint8, bool. */
 #define KERNELS(level, isa)                                                                   \
@@ -21,10 +21,10 @@ static const tp__kernels tables[TP__ISA_COUNT] = {KERNELS(TP__ISA_BASE, base),
                                                   KERNELS(TP__ISA_V3, v3), KERNELS(TP__ISA_V4, v4)};
 
 const tp__kernels *tp__kernels_now(void) {
-    const tp__kernels *k = atomic_load_explicit(&in_use, memory_order_acquire);
+    const tp__kernels *k = atomic_load_explicit(&tp__kernels_in_use, memory_order_acquire);
     if (TP__LIKELY(k)) return k;
     k = &tables[tp__cpu_isa()];
-    atomic_store_explicit(&in_use, k, memory_order_release);
+    atomic_store_explicit(&tp__kernels_in_use, k, memory_order_release);
     return k;
 }
 
@@ -34,7 +34,7 @@ tp__isa tp__kernels_isa(void) {
 
 bool tp__kernels_use(tp__isa isa) {
     if (isa > tp__cpu_isa()) return false;
-    atomic_store_explicit(&in_use, &tables[isa], memory_order_release);
+    atomic_store_explicit(&tp__kernels_in_use, &tables[isa], memory_order_release);
     return true;
 }
 

@@ -103,8 +103,17 @@ static bool is_float(const tp__gemm *g) {
     return g->dtype == TP_FLOAT32 || g->dtype == TP_FLOAT64;
 }
 
+/* What is so small that looking at it takes as long: the first question that is asked of a product,
+ * in as few steps as can be. */
+static inline bool is_tiny(const tp__gemm *g, const tp__gemm_kernels *kernels) {
+    return g->batch == 1 && g->M > 1 && g->N > 1 && g->N <= kernels->tiny_columns && g->K > 0 &&
+           g->K < TP__LONG_K && g->b_col == 1 && !g->bias && !g->accumulate &&
+           g->act == TP__ACT_NONE && g->M * g->N * g->K <= TP__SMALL;
+}
+
 size_t tp__gemm_workspace(tp__gemm *g) {
-    if (!is_float(g) || g->M < 1 || g->N < 1 || g->K < 1 || g->batch < 1) return 0;
+    if (!is_float(g) || is_tiny(g, tp__kernels_now()->gemm[g->dtype])) return 0;
+    if (g->M < 1 || g->N < 1 || g->K < 1 || g->batch < 1) return 0;
     const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, chunks = tp__gemm_split(g).n;
     const int64_t sums = chunks > 1 ? tp__round_up(g->batch * chunks * g->M * g->N * size, 64) : 0;
     if (g->M == 1 || g->N == 1) return (size_t)(sums + tp__gemv_packed(g));
@@ -127,8 +136,7 @@ static void run_empty(tp__gemm whole) {
     }
 }
 
-void tp__gemm_run(const tp__gemm *g, void *workspace) {
-    if (tp__gemm_run_tiny(g)) return;
+TP__APART static void run_any(const tp__gemm *g, void *workspace) {
     if (g->M < 1 || g->N < 1 || g->batch < 1) return;
     if (!is_float(g)) {
         tp__parallel(g->batch * g->M, whole_row, (void *)g);
@@ -141,4 +149,12 @@ void tp__gemm_run(const tp__gemm *g, void *workspace) {
     } else {
         tp__gemm_run_tiles(g, workspace);
     }
+}
+
+void tp__gemm_run(const tp__gemm *g, void *workspace) {
+    const tp__kernels *k = atomic_load_explicit(&tp__kernels_in_use, memory_order_acquire);
+    if (TP__LIKELY(k && is_float(g) && is_tiny(g, k->gemm[g->dtype])))
+        k->gemm[g->dtype]->tiny(g);
+    else
+        run_any(g, workspace);
 }

@@ -58,6 +58,7 @@ typedef struct tp__gemm_kernels {
     tp__micro_table half[TP__ROWS_LIE_COUNT];
 
     /* All of a product whose rows of c are no longer than two vectors, those of b dense. */
+    int64_t tiny_columns; /* in two vectors */
     void (*tiny)(const tp__gemm *g);
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
     void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step,
@@ -94,12 +95,13 @@ tp__split tp__gemm_split(const tp__gemm *g);
 /* c from the sums of chunks, [batch][chunk][M N], with accumulate, bias and act. */
 void tp__gemm_join(const tp__gemm *g, void *sums, int64_t chunks);
 
+enum { TP__SMALL = 1 << 15 }; /* multiply-adds of a product that is not worth a plan */
+
 /* Workspace: sums of chunks if K is cut, rounded up to 64 bytes, then what these say. */
 int64_t tp__gemm_packed(tp__gemm *g);
 int64_t tp__gemv_packed(const tp__gemm *g);
 bool tp__gemm_is_small(const tp__gemm *g);
 void tp__gemm_run_small(const tp__gemm *g);
-bool tp__gemm_run_tiny(const tp__gemm *g); /* false: it is not, and nothing was done */
 void tp__gemm_run_tiles(const tp__gemm *g, void *workspace);
 void tp__gemv_run(const tp__gemm *g, void *workspace);
 

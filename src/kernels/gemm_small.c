@@ -3,15 +3,14 @@
 #include "kernels/isa.h"
 
 enum {
-    SMALL = 1 << 15,        /* multiply-adds of a product that is not worth a plan */
-    SMALL_BYTES = 8 * 1024, /* of its packed B */
+    SMALL_BYTES = 8 * 1024, /* of packed B */
     LINE = 64
 };
 
 /* Is it worth no plan? All panels are read in place, or B is packed on the stack. */
 bool tp__gemm_is_small(const tp__gemm *g) {
     const bool apart = g->a_col == 1 || g->K < 2;
-    if (g->batch > 1 || g->M * g->N * g->K > SMALL || !(apart || g->a_row == 1) ||
+    if (g->batch > 1 || g->M * g->N * g->K > TP__SMALL || !(apart || g->a_row == 1) ||
         tp__gemm_split(g).n > 1)
         return false;
     const int64_t row = TP__MICRO_VECTORS * tp__kernels_now()->gemm[g->dtype]->width *
@@ -70,17 +69,4 @@ static void run_panels(const tp__gemm *g, const tp__gemm_kernels *kernels, bool 
 void tp__gemm_run_small(const tp__gemm *g) {
     const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
     run_panels(g, kernels, g->a_col == 1 || g->K < 2, g->b_col != 1);
-}
-
-/* What is so small that looking at it takes as long: the first question that is asked of a product,
- * in as few steps as can be. */
-bool tp__gemm_run_tiny(const tp__gemm *g) {
-    if (g->batch != 1 || g->M < 2 || g->N < 2 || g->K < 1 || g->b_col != 1 || g->bias ||
-        g->accumulate || g->act != TP__ACT_NONE || g->dtype > TP_FLOAT64 ||
-        g->M * g->N * g->K > SMALL)
-        return false;
-    const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
-    if (g->N > 2 * kernels->width || g->K >= TP__LONG_K) return false;
-    kernels->tiny(g);
-    return true;
 }

@@ -139,7 +139,8 @@ TP__TABLES(v3);
 TP__TABLES(v4);
 #undef TP__TABLES
 
-/* The table in use: dispatch.c. */
+/* The table in use, and the same where it may not have been chosen yet, then NULL: dispatch.c. */
 const tp__kernels *tp__kernels_now(void);
+extern _Atomic(const tp__kernels *) tp__kernels_in_use;
 
 #endif
