@@ -58,7 +58,7 @@ typedef struct tp__gemm_kernels {
     tp__micro_table half[TP__ROWS_LIE_COUNT];
 
     /* All of a product whose rows of c are no longer than two vectors, those of b dense. */
-    int64_t tiny_columns; /* in two vectors */
+    int64_t tiny_columns;
     void (*tiny)(const tp__gemm *g);
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
     void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step,

@@ -11,6 +11,7 @@ typedef struct product {
     tp_tensor *a, *b, *c; /* [..., M, K], [..., K, N], [..., M, N] dense */
     tp_tensor *bias;      /* [N] dense, or NULL */
     tp__act act;
+    bool turned; /* b is [N, K] */
     bool chains;
 } product;
 
@@ -19,41 +20,27 @@ static bool run_gemm(tp__gemm *g) {
     void *work = bytes ? tp__alloc(bytes) : NULL;
     if (bytes && !work) return false;
     tp__gemm_run(g, work);
-    tp__free(work, bytes);
+    if (bytes) tp__free(work, bytes);
     return true;
 }
 
 /* One kernel call for each index of the batch axes but the last, which is the kernel's own
  * batch. */
-static bool run(const product *p) {
+static bool run_batches(const product *p, tp__gemm *g) {
     const tp_tensor *a = p->a, *b = p->b, *c = p->c;
-    const int nd = c->ndim, lead = nd - 2, m = nd - 2, n = nd - 1;
+    const int lead = c->ndim - 2;
     int64_t sa[TP_MAX_DIM], sb[TP_MAX_DIM];
     tp_shape full = tp__shape(c);
-    full.dim[n] = a->shape[a->ndim - 1];
+    full.dim[lead + 1] = g->K;
     tp__broadcast_strides(a, &full, sa);
-    full.dim[m] = full.dim[n];
-    full.dim[n] = c->shape[n];
+    full.dim[lead] = g->K;
+    full.dim[lead + 1] = g->N;
     tp__broadcast_strides(b, &full, sb);
+    g->batch = c->shape[lead - 1];
+    g->a_batch = sa[lead - 1];
+    g->b_batch = sb[lead - 1];
+    g->c_batch = c->stride[lead - 1];
     const int64_t es = tp_dtype_size((tp_dtype)c->dtype);
-    tp__gemm g = {.dtype = (tp_dtype)c->dtype,
-                  .M = c->shape[m],
-                  .N = c->shape[n],
-                  .K = full.dim[m],
-                  .batch = lead ? c->shape[lead - 1] : 1,
-                  .a_row = sa[m],
-                  .a_col = sa[n],
-                  .b_row = sb[m],
-                  .b_col = sb[n],
-                  .c_row = c->shape[n],
-                  .bias = p->bias ? tp__ptr(p->bias) : NULL,
-                  .act = p->act,
-                  .chains = p->chains};
-    if (lead) {
-        g.a_batch = sa[lead - 1];
-        g.b_batch = sb[lead - 1];
-        g.c_batch = c->stride[lead - 1];
-    }
     int64_t outer = 1;
     for (int d = 0; d < lead - 1; d++) outer *= c->shape[d];
     for (int64_t i = 0; i < outer; i++) {
@@ -65,12 +52,35 @@ static bool run(const product *p) {
             ob += at * sb[d];
             oc += at * c->stride[d];
         }
-        g.a = (const char *)tp__ptr(a) + oa * es;
-        g.b = (const char *)tp__ptr(b) + ob * es;
-        g.c = (char *)tp__ptr(c) + oc * es;
-        if (!run_gemm(&g)) return false;
+        g->a = (const char *)tp__ptr(a) + oa * es;
+        g->b = (const char *)tp__ptr(b) + ob * es;
+        g->c = (char *)tp__ptr(c) + oc * es;
+        if (!run_gemm(g)) return false;
     }
     return true;
+}
+
+static bool run(const product *p) {
+    const tp_tensor *a = p->a, *b = p->b, *c = p->c;
+    const int m = c->ndim - 2, k = a->ndim - 1, b_k = b->ndim - (p->turned ? 1 : 2),
+              b_n = b->ndim - (p->turned ? 2 : 1);
+    tp__gemm g = {.dtype = (tp_dtype)c->dtype,
+                  .M = c->shape[m],
+                  .N = c->shape[m + 1],
+                  .K = a->shape[k],
+                  .batch = 1,
+                  .a = tp__ptr(a),
+                  .a_row = a->stride[k - 1],
+                  .a_col = a->stride[k],
+                  .b = tp__ptr(b),
+                  .b_row = b->stride[b_k],
+                  .b_col = b->stride[b_n],
+                  .c = tp__ptr(c),
+                  .c_row = c->shape[m + 1],
+                  .bias = p->bias ? tp__ptr(p->bias) : NULL,
+                  .act = p->act,
+                  .chains = p->chains};
+    return m == 0 ? run_gemm(&g) : run_batches(p, &g);
 }
 
 /* A 2-d b lets the batch axes of a dense a be rows: [..., M, K] is [R, K]. */
@@ -82,14 +92,9 @@ static tp_tensor *as_rows(tp_tensor *x) {
     return tp__reshaped(x, &TP_SHAPE(r, k));
 }
 
-/* p.c = act(p.a @ p.b + p.bias), a new tensor, for operands of at least two axes; NULL passes
- * through. */
-static tp_tensor *compute(product p) {
-    if (!p.a || !p.b) return NULL;
-    static tp__sig sig = TP__SIG("x[..., M, K] w[..., K, N] -> [..., M, N]");
-    tp_shape s;
-    if (!tp__sig_infer("matmul", &sig, (tp_tensor *[]){p.a, p.b}, 2, &s)) return NULL;
-    tp_tensor *c = p.c = tp__new("matmul", &s, (tp_dtype)p.a->dtype);
+/* p.c = act(p.a @ p.b + p.bias), a new tensor of that shape, for operands of at least two axes. */
+static tp_tensor *compute_into(const char *what, const tp_shape *s, product p) {
+    tp_tensor *c = p.c = tp__new(what, s, (tp_dtype)p.a->dtype);
     if (!c) return NULL;
     if (p.b->ndim > 2 || p.a->ndim == 2) return run(&p) ? c : NULL;
     p.a = as_rows(p.a);
@@ -97,6 +102,15 @@ static tp_tensor *compute(product p) {
     const bool ok = p.c && run(&p);
     if (p.c) tp__drop(p.c);
     return ok ? c : NULL;
+}
+
+/* The same where no shape is known yet; NULL passes through. */
+static tp_tensor *compute(product p) {
+    if (!p.a || !p.b) return NULL;
+    static tp__sig sig = TP__SIG("x[..., M, K] w[..., K, N] -> [..., M, N]");
+    tp_shape s;
+    if (!tp__sig_infer("matmul", &sig, (tp_tensor *[]){p.a, p.b}, 2, &s)) return NULL;
+    return compute_into("matmul", &s, p);
 }
 
 static tp_tensor *multiply(tp_tensor *a, tp_tensor *b) {
@@ -111,6 +125,8 @@ static tp_tensor *sum_rows(tp_tensor *a, tp_tensor *b) {
 static tp_tensor *transposed(const tp_tensor *x) {
     return tp__swapped(x, x->ndim - 2, x->ndim - 1);
 }
+
+enum { NO_NUMBERS = 1 }; /* that are set or read: 0 would be all */
 
 /* ---- matmul ---------------------------------------------------------------------------------- */
 
@@ -197,6 +213,7 @@ static tp_tensor *matmul_backward(const tp__call *c, tp_tensor *g, int i) {
 static const tp__op op_matmul = {.name = "matmul",
                                  .grad_fn = "MmBackward0",
                                  .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1),
+                                 .numbers = NO_NUMBERS,
                                  .forward = matmul_forward,
                                  .backward = matmul_backward};
 
@@ -219,7 +236,8 @@ static const char *matmul_name(const tp_tensor *x, const tp_tensor *w) {
 tp_tensor *tp_matmul(tp_tensor *x, tp_tensor *w) {
     if (!x || !w) return tp__error_null("matmul"), NULL;
     tp_tensor *in[2] = {x, w};
-    tp__call c = {.op = &op_matmul, .in = in, .nin = 2};
+    tp__call c;
+    tp__call_begin(&c, &op_matmul, in, 2);
     return tp__apply_named(&c, matmul_name(x, w));
 }
 
@@ -234,9 +252,11 @@ static tp_tensor *linear_with(tp__call *c, tp__act act) {
         return NULL;
     if (b && !one_dtype("linear", "w", w, "b", b)) return NULL;
     if (b && !(b = tp__contiguous(b))) return NULL;
-    tp_tensor *rows = as_rows(x), *wt = rows ? transposed(w) : NULL,
-              *y = compute((product){.a = rows, .b = wt, .bias = b, .act = act});
-    if (wt) tp__drop(wt);
+    tp_tensor *rows = as_rows(x);
+    if (!rows) return NULL;
+    const tp_shape flat = TP_SHAPE(rows->shape[0], w->shape[0]);
+    tp_tensor *y = compute_into("linear", &flat,
+                                (product){.a = rows, .b = w, .bias = b, .act = act, .turned = true});
     return y && x->ndim != 2 ? tp__reshaped(y, &s) : y;
 }
 static tp_tensor *linear_forward(tp__call *c) {
@@ -261,7 +281,7 @@ static tp_tensor *linear_backward(const tp__call *c, tp_tensor *g, int i) {
 #define LINEAR(how)                                                                              \
     {                                                                                            \
         .name = "linear", .grad_fn = "AddmmBackward0", .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1), \
-        .forward = how, .backward = linear_backward                                              \
+        .numbers = NO_NUMBERS, .forward = how, .backward = linear_backward                       \
     }
 static const tp__op op_linear = LINEAR(linear_forward),
                     op_linear_relu = LINEAR(linear_relu_forward);
@@ -275,7 +295,8 @@ static tp_tensor *apply(const tp__op *op, tp_tensor *x, tp_tensor *w, tp_tensor 
     if (!x || !w || !b) return tp__error_null("linear"), NULL;
     tp_tensor *in[3] = {x, w, b};
     const bool biased = !tp__is_none(b);
-    tp__call c = {.op = op, .in = in, .nin = biased ? 3 : 2};
+    tp__call c;
+    tp__call_begin(&c, op, in, biased ? 3 : 2);
     return tp__apply_named(&c, linear_name(x, biased));
 }
 tp_tensor *tp_linear(tp_tensor *x, tp_tensor *w, tp_tensor *b) {

@@ -157,7 +157,11 @@ static bool unify(env *e, int op, const tp_tensor *x) {
 bool tp__sig_infer(const char *what, tp__sig *sig, tp_tensor *const *in, int nin, tp_shape *out) {
     const tp__sig_code *code = code_of(sig);
     if (!code) return false;
-    env e = {.what = what, .code = code, .in = in};
+    env e; /* clearing all of it would take longer than the rest */
+    e.what = what;
+    e.code = code;
+    e.in = in;
+    e.batch.ndim = 0;
     memset(e.from, -1, sizeof e.from);
     for (int i = 0; i < code->noperands; i++) {
         const tp_tensor *x = i < nin ? in[i] : TP_NONE;
@@ -170,7 +174,7 @@ bool tp__sig_infer(const char *what, tp__sig *sig, tp_tensor *const *in, int nin
     if (lead + code->out.n > TP_MAX_DIM)
         return tp_error_set(TP_ESHAPE, "%s: the result has more than %d dims", what, TP_MAX_DIM),
                false;
-    *out = (tp_shape){.ndim = lead + code->out.n};
+    out->ndim = lead + code->out.n;
     memcpy(out->dim, e.batch.dim, (size_t)lead * sizeof *out->dim);
     for (int i = 0; i < code->out.n; i++) {
         const int s = code->out.sym[i];
