@@ -35,7 +35,8 @@ static inline void small_panel(const tp__gemm *g, const tp__gemm_kernels *kernel
 }
 
 static void run_panels(const tp__gemm *g, const tp__gemm_kernels *kernels, bool apart, bool pack) {
-    const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, width = kernels->width, panel = 2 * width;
+    const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, width = kernels->width;
+    const int64_t panel = g->N > width ? 2 * width : width;
     _Alignas(LINE) char packed[SMALL_BYTES];
     tp__micro m;
     m.K = g->K;

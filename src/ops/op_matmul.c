@@ -255,8 +255,8 @@ static tp_tensor *linear_with(tp__call *c, tp__act act) {
     tp_tensor *rows = as_rows(x);
     if (!rows) return NULL;
     const tp_shape flat = TP_SHAPE(rows->shape[0], w->shape[0]);
-    tp_tensor *y = compute_into("linear", &flat,
-                                (product){.a = rows, .b = w, .bias = b, .act = act, .turned = true});
+    tp_tensor *y = compute_into(
+        "linear", &flat, (product){.a = rows, .b = w, .bias = b, .act = act, .turned = true});
     return y && x->ndim != 2 ? tp__reshaped(y, &s) : y;
 }
 static tp_tensor *linear_forward(tp__call *c) {

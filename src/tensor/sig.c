@@ -144,7 +144,10 @@ static bool unify(env *e, int op, const tp_tensor *x) {
     const operand *o = &e->code->in[op];
     const int lead = x->ndim - o->n;
     if (lead < 0 || (lead > 0 && !o->dots)) return wrong_rank(e, o, x);
-    if (lead > 0) {
+    if (lead > 0 && e->batch.ndim == 0) { /* most often there is but one */
+        e->batch.ndim = lead;
+        memcpy(e->batch.dim, x->shape, (size_t)lead * sizeof *x->shape);
+    } else if (lead > 0) {
         tp_shape prefix = {.ndim = lead};
         memcpy(prefix.dim, x->shape, (size_t)lead * sizeof *prefix.dim);
         if (!tp__broadcast(e->what, &e->batch, &prefix, &e->batch)) return false;
