@@ -23,7 +23,7 @@ static const char usage[] = "usage: taper-bench [options]\n"
                             "  --base PROGRAM  an earlier taper-bench, compared row by row\n"
                             "  --base-name R   its name in the table\n";
 
-/* Seconds of a sample, at least: short beside a time slice; long beside the waking of threads. */
+/* Seconds of a sample, at least: short beside a time slice; with threads, long beside a job. */
 static const double SAMPLE = 3e-4, SAMPLE_OF_THREADS = 2e-3;
 static const double COLD = 0.03; /* beside this, cold caches do not matter */
 enum { FEWEST_ROUNDS = 5 };
@@ -104,8 +104,9 @@ typedef struct plan {
     double seconds;
 } plan;
 
-/* The contender before has left its own data in the caches: where a sample is one call of some
- * length, it is made once more before that. */
+/* The contender before has left its own data in the caches, and threads have gone to sleep
+ * meanwhile: where a sample is one call of some length, or several threads take part, a call is
+ * made before it. What waking a thread costs has rows of its own. */
 static plan plan_for(const bench_row *row, int c) {
     if (is_absent(&row->contender[c])) return (plan){0};
     double t = sample(row, c, 1); /* touches memory, starts threads, generates code */
@@ -114,8 +115,8 @@ static plan plan_for(const bench_row *row, int c) {
     const double least = row->threads > 1 ? SAMPLE_OF_THREADS : SAMPLE;
     while (!option.quick && (t = sample(row, c, calls) * (double)calls) < least)
         calls = t < least / 16 ? calls * 8 : (int64_t)((double)calls * least / t * 1.1) + 1;
-    const bool warm = calls == 1 && t < COLD && !option.quick;
-    return (plan){calls, warm, warm ? 2 * t : t};
+    const bool warm = (calls == 1 || row->threads > 1) && t < COLD && !option.quick;
+    return (plan){calls, warm, warm ? t + t / (double)calls : t};
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
