@@ -68,12 +68,20 @@ static void drop(bench_worker *w) {
     w->pid = 0;
 }
 
+/* All its threads: some spin for milliseconds after a job, and would do so beside the next sample,
+ * as the one that is to stop them may have to wait for a processor. False: it has ended. */
+static bool stop(bench_worker *w) {
+    int status;
+    return !kill(w->pid, SIGSTOP) && waitpid(w->pid, &status, WUNTRACED) == w->pid &&
+           WIFSTOPPED(status);
+}
+
 /* The next line of its, without the newline; NULL, and it is dropped, at its end. */
 static const char *answer(bench_worker *w) {
     if (!w->from) return NULL;
     if (!fgets(w->line, sizeof w->line, w->from)) return drop(w), NULL;
     w->line[strcspn(w->line, "\n")] = '\0';
-    kill(w->pid, SIGSTOP);
+    if (!stop(w)) return w->pid = 0, drop(w), NULL;
     return w->line;
 }
 
