@@ -218,6 +218,36 @@ int __wrap_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set) {
     return __real_sched_setaffinity(thread, size, &one);
 }
 
+/* The system would wake it where the caller is, to wait for the caller's turn to end. */
+static void note_worker(void *ctx, int64_t tile) {
+    (void)tile;
+    _Atomic pid_t *worker = ctx;
+    if (gettid() != getpid()) *worker = gettid();
+}
+
+static void a_worker_that_sleeps_keeps_off_its_caller(void **state) {
+    (void)state;
+    cpu_set_t all, now;
+    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2)
+        tpt_skip_here("a single processor");
+    tpt_ok(tp_set_num_threads(2));
+    _Atomic pid_t worker = 0;
+    enum { LOOKS = 5 }; /* one may see a worker that is just leaving */
+    int off = 0;
+    for (int time = 0; time < 2000 && off < LOOKS; time++) {
+        tp__parallel(16, note_worker, &worker);
+        const int here = sched_getcpu();
+        for (off = 0; off < LOOKS; off++) {
+            sleep_ms(1);
+            if (!worker || sched_getcpu() != here) break; /* this thread has moved */
+            assert_int_equal(sched_getaffinity(worker, sizeof now, &now), 0);
+            if (CPU_ISSET(here, &now) || CPU_COUNT(&now) != CPU_COUNT(&all) - 1) break;
+        }
+    }
+    assert_int_equal(off, LOOKS);
+    tpt_ok(tp_set_num_threads(0));
+}
+
 static void unbind(void *ctx, int64_t tile) {
     (void)tile;
     processors *p = ctx;
@@ -727,6 +757,7 @@ int main(int argc, char **argv) {
         TPT(short_jobs_lose_nothing),
         TPT(workers_put_aside_are_done_without),
         TPT(workers_may_run_where_the_process_may),
+        TPT(a_worker_that_sleeps_keeps_off_its_caller),
         TPT(what_others_set_stays),
         TPT(results_are_visible_to_the_caller),
         TPT(nested_jobs_run_alone),

@@ -156,33 +156,61 @@ static bool has_job(uint32_t seen) {
     return false;
 }
 
-/* Until there is a job that this worker has not seen (true), or the worker is to end. */
-static bool await_job(int number, uint32_t *seen) {
-    if (!has_job(*seen)) {
-        pthread_mutex_lock(&pool.lock);
-        atomic_fetch_add(&pool.sleepers, 1); /* before the look at the state: see wake_workers */
-        while (!is_other_job(atomic_load(&pool.state), *seen) && number < atomic_load(&pool.keep))
-            pthread_cond_wait(&pool.wake, &pool.lock);
-        atomic_fetch_sub(&pool.sleepers, 1);
-        pthread_mutex_unlock(&pool.lock);
-    }
-    *seen = JOB_OF(atomic_load_explicit(&pool.state, memory_order_relaxed));
-    return number < atomic_load_explicit(&pool.keep, memory_order_relaxed);
+/* The processors of this thread, for as long as it keeps off one of them. */
+typedef struct elsewhere {
+    cpu_set_t before, meanwhile;
+    bool on;
+} elsewhere;
+
+static void keep_off(int processor, elsewhere *e) {
+    e->on = false;
+    if (processor < 0 || processor >= CPU_SETSIZE) return;
+    if (sched_getaffinity(0, sizeof e->before, &e->before)) return;
+    e->meanwhile = e->before;
+    CPU_CLR(processor, &e->meanwhile);
+    e->on = CPU_COUNT(&e->meanwhile) && !sched_setaffinity(0, sizeof e->meanwhile, &e->meanwhile);
 }
 
-/* The system may have woken this worker on its caller's processor, where the two would take turns
- * for milliseconds, however idle the others are: go away from there. What somebody else sets
- * meanwhile, stays. */
+/* What somebody else has set meanwhile, stays. */
+static void be_anywhere(const elsewhere *e) {
+    cpu_set_t now;
+    if (!e->on || sched_getaffinity(0, sizeof now, &now) || !CPU_EQUAL(&now, &e->meanwhile)) return;
+    (void)sched_setaffinity(0, sizeof e->before, &e->before);
+}
+
+static int processor_of_caller(void) {
+    return atomic_load_explicit(&pool.processor, memory_order_relaxed);
+}
+
+/* Where the two would take turns for milliseconds, however idle the others are: go away from
+ * there. */
 static void leave_processor_of_caller(void) {
     const int here = sched_getcpu();
-    if (TP__LIKELY(here != atomic_load_explicit(&pool.processor, memory_order_relaxed))) return;
-    cpu_set_t all, others, now;
-    if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
-    others = all;
-    CPU_CLR(here, &others);
-    if (!CPU_COUNT(&others) || sched_setaffinity(0, sizeof others, &others)) return;
-    if (sched_getaffinity(0, sizeof now, &now) || !CPU_EQUAL(&now, &others)) return;
-    (void)sched_setaffinity(0, sizeof all, &all);
+    if (TP__LIKELY(here != processor_of_caller())) return;
+    elsewhere e;
+    keep_off(here, &e);
+    be_anywhere(&e);
+}
+
+/* The system likes to wake a thread on the processor of the one that wakes it, and there it would
+ * wait for that one's turn to end. So a worker keeps off while it sleeps. */
+static void sleep_until_job(int number, uint32_t seen) {
+    elsewhere e;
+    keep_off(processor_of_caller(), &e);
+    pthread_mutex_lock(&pool.lock);
+    atomic_fetch_add(&pool.sleepers, 1); /* before the look at the state: see wake_workers */
+    while (!is_other_job(atomic_load(&pool.state), seen) && number < atomic_load(&pool.keep))
+        pthread_cond_wait(&pool.wake, &pool.lock);
+    atomic_fetch_sub(&pool.sleepers, 1);
+    pthread_mutex_unlock(&pool.lock);
+    be_anywhere(&e);
+}
+
+/* Until there is a job that this worker has not seen (true), or the worker is to end. */
+static bool await_job(int number, uint32_t *seen) {
+    if (!has_job(*seen)) sleep_until_job(number, *seen);
+    *seen = JOB_OF(atomic_load_explicit(&pool.state, memory_order_relaxed));
+    return number < atomic_load_explicit(&pool.keep, memory_order_relaxed);
 }
 
 static void *work(void *number) {
