@@ -253,6 +253,23 @@ static void strides_of_short_axes(void **state) {
     tp_scope_end(s);
 }
 
+/* Whole or not at all. */
+static tp_status copy_rows(void *x) {
+    const tp_scope s = tp_scope_begin();
+    if (!s.depth) return tp_error_code();
+    tp_tensor *rows = tp_ints(TP_SHAPE(3), 2, 0, 1), *to = NULL;
+    tp_tensor *from = tp_floats(TP_SHAPE(3, 2), 1, 2, 3, 4, 5, 6);
+    if (rows && from) to = tp_index_copy_(x, 0, rows, from);
+    const float *now = tp_data_f32(x);
+    for (int i = 0; i < 6; i++) assert_true(now[i] == (to ? (float)((i + 2) % 6 + 1) : 0));
+    tp_scope_end(s);
+    return to ? TP_OK : tp_error_code();
+}
+static void a_failed_copy_of_rows_writes_nothing(void **state) {
+    (void)state;
+    assert_true(tpt_fail_each_allocation(copy_rows, tp_zeros(TP_SHAPE(3, 2), TP_FLOAT32)) > 4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TPT(test_index_reads),
@@ -262,6 +279,7 @@ int main(void) {
         TPT(test_order),
         TPT(test_counting),
         TPT(test_the_rest),
+        TPT(a_failed_copy_of_rows_writes_nothing),
         TPT(counts_of_the_largest),
         TPT(dtypes_of_bools),
         TPT(last_ops_have_their_names),

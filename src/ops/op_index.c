@@ -353,19 +353,15 @@ static bool index_copy(tp_tensor *x, int d, tp_tensor *index, tp_tensor *src) {
                             tp__shape_text(&have, ta), tp__shape_text(&want, tb)),
                false;
     if (tp_shares_storage(x, src) && !(src = tp__clone(src))) return false;
-    const int64_t *p = tp__ptr(ix);
-    for (int64_t i = 0; i < ix->numel; i++) {
-        int64_t shape[TP_MAX_DIM];
-        memcpy(shape, x->shape, sizeof shape);
-        shape[d] = 1;
-        tp_tensor *to = tp__view(x, x->ndim, shape, x->stride, x->offset + p[i] * x->stride[d]);
-        tp_tensor *from =
-            to ? tp__view(src, x->ndim, shape, src->stride, src->offset + i * src->stride[d])
-               : NULL;
-        if (!from) return false;
+    want.dim[d] = 1;
+    tp_tensor *to = tp__view(x, x->ndim, want.dim, x->stride, x->offset);
+    tp_tensor *from = to ? tp__view(src, x->ndim, want.dim, src->stride, src->offset) : NULL;
+    if (!from) return false;
+    const int64_t *p = tp__ptr(ix), es = tp__size_of((tp_dtype)x->dtype);
+    for (int64_t i = 0; i < ix->numel; i++) { /* from here on nothing fails */
+        to->data = (char *)tp__ptr(x) + p[i] * x->stride[d] * es;
+        from->data = (char *)tp__ptr(src) + i * src->stride[d] * es;
         tp__copy(to, from);
-        tp__drop(from);
-        tp__drop(to);
     }
     tp__touch(x);
     return true;
