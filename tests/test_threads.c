@@ -110,8 +110,8 @@ static void short_jobs_lose_nothing(void **state) {
     tpt_ok(tp_set_num_threads(0));
 }
 
-/* A worker that the system puts aside, which is a tile here that takes long anywhere but on the
- * caller, is done without for a while. Asking for threads brings it back. */
+/* A worker that the system puts aside again and again, which is a tile here that takes long
+ * anywhere but on the caller, is done without for a while. Asking for threads brings it back. */
 typedef struct aside {
     pthread_t caller;
     atomic_int elsewhere, done; /* tiles; of these */
@@ -138,6 +138,24 @@ static void run_until_elsewhere(aside *a) {
         run_aside(a);
         if (i % 100 == 0) sleep_ms(1);
     }
+}
+
+/* Once is not enough, unless the system puts threads aside by itself meanwhile. */
+static bool shares_after_one(void) {
+    tpt_ok(tp_set_num_threads(2));
+    aside a = {.caller = pthread_self()};
+    run_until_elsewhere(&a);
+    const int before = a.elsewhere;
+    for (int i = 0; i < 100 && a.elsewhere == before; i++) run_aside(&a);
+    return a.elsewhere > before;
+}
+
+static void workers_put_aside_once_take_part(void **state) {
+    (void)state;
+    bool shares = false;
+    for (int time = 0; time < 20 && !shares; time++) shares = shares_after_one();
+    assert_true(shares);
+    tpt_ok(tp_set_num_threads(0));
 }
 
 static void workers_put_aside_are_done_without(void **state) {
@@ -609,6 +627,7 @@ int main(void) {
         TPT(jobs_without_tiles_do_nothing),
         TPT(tiles_run_at_the_same_time),
         TPT(short_jobs_lose_nothing),
+        TPT(workers_put_aside_once_take_part),
         TPT(workers_put_aside_are_done_without),
         TPT(workers_may_run_where_the_process_may),
         TPT(a_worker_that_sleeps_keeps_off_its_caller),

@@ -18,10 +18,11 @@
 enum { MAX_THREADS = 1024, MAX_PARTS = 8 };
 static const double WORKER_SPIN = 50e-6, CALLER_SPIN = 20e-6; /* seconds */
 /* A worker that keeps its caller waiting for so long, and so many times longer than the caller was
- * busy itself, was put aside by the system: other programs want its processor. For so many times as
- * long again the caller does without. */
+ * busy itself, was put aside by the system: other programs want its processor. Once in a while that
+ * costs less than doing without it. If it happens again after less than so many times as long, the
+ * caller does without for some times as long, and each time twice that. */
 static const double PUT_ASIDE = 500e-6;
-enum { TIMES_BUSY = 4, TIMES_ALONE = 40 };
+enum { TIMES_BUSY = 4, TIMES_SOON = 4, TIMES_ALONE = 4, MOST_TIMES_ALONE = 40 };
 
 /* The word that says it all: is the job open, does its caller sleep, how many workers are inside,
  * and the number of the job. */
@@ -46,7 +47,9 @@ static struct {
     _Alignas(64) atomic_bool busy; /* somebody's job runs, or the pool is being resized */
     atomic_int sleepers;           /* changed under the lock */
     atomic_int keep;               /* workers numbered from here on are to end */
-    _Atomic double alone_until;    /* 0: nobody was put aside */
+    _Atomic double alone_until;    /* 0: workers take part */
+    _Atomic double aside_until;    /* when a worker was put aside last; 0: never */
+    atomic_int times_alone;        /* as long as it was, the caller did without it then */
     pthread_mutex_t lock;
     pthread_cond_t wake, done; /* for workers: a new job or `keep`; for callers: nobody inside */
     /* Used by the holder of `busy` only. */
@@ -239,6 +242,12 @@ static bool start_thread(pthread_t *t, void *(*fn)(void *), void *arg) {
     return error == 0;
 }
 
+static void nobody_aside(void) {
+    atomic_store(&pool.alone_until, 0);
+    atomic_store(&pool.aside_until, 0);
+    atomic_store(&pool.times_alone, 0);
+}
+
 /* A fork leaves the child without workers; it may start new ones. What they were at in their spare
  * time is to be done again. */
 static void forget_workers(void) {
@@ -248,7 +257,7 @@ static void forget_workers(void) {
     pool.n = pool.refused = 0;
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.state, 0);
-    atomic_store(&pool.alone_until, 0);
+    nobody_aside();
     atomic_store(&pool.busy, false);
     atomic_store(&spare.state, OPEN);
     atomic_store(&spare.left, spare.n);
@@ -313,7 +322,7 @@ tp_status tp_set_num_threads(int n) {
     if (n < 0 || n > MAX_THREADS)
         return tp_error_set(TP_EVALUE, "set_num_threads: %d is not in 0..%d", n, MAX_THREADS);
     atomic_store(&num_threads, n);
-    atomic_store(&pool.alone_until, 0); /* who asks for threads gets them */
+    nobody_aside(); /* who asks for threads gets them */
     return TP_OK;
 }
 
@@ -338,14 +347,27 @@ static void sleep_until_deserted(_Atomic uint64_t *state) {
     pthread_mutex_unlock(&pool.lock);
 }
 
+static void put_aside(double from, double to) {
+    int times = 2 * atomic_load(&pool.times_alone);
+    if (from - atomic_load(&pool.aside_until) >= TIMES_SOON * (to - from))
+        times = 0;
+    else if (times < TIMES_ALONE)
+        times = TIMES_ALONE;
+    else if (times > MOST_TIMES_ALONE)
+        times = MOST_TIMES_ALONE;
+    const double end = to + times * (to - from);
+    atomic_store(&pool.times_alone, times);
+    atomic_store(&pool.aside_until, end);
+    if (times) atomic_store(&pool.alone_until, end);
+}
+
 /* What they are at began at `start`, and the caller is out of tiles. */
 static void wait_for_workers(_Atomic uint64_t *state, double start) {
     if (spin(state, is_deserted, 0, CALLER_SPIN)) return;
     const double from = tp__os_now();
     sleep_until_deserted(state);
     const double now = tp__os_now(), waited = now - from;
-    if (waited > PUT_ASIDE && waited > TIMES_BUSY * (from - start))
-        atomic_store(&pool.alone_until, now + TIMES_ALONE * waited);
+    if (waited > PUT_ASIDE && waited > TIMES_BUSY * (from - start)) put_aside(from, now);
 }
 
 static bool does_without(void) {
