@@ -19,10 +19,10 @@ enum { MAX_THREADS = 1024, MAX_PARTS = 8 };
 static const double WORKER_SPIN = 50e-6, CALLER_SPIN = 20e-6; /* seconds */
 /* A worker that keeps its caller waiting for so long, and so many times longer than the caller was
  * busy itself, was put aside by the system: other programs want its processor. Once in a while that
- * costs less than doing without it. If it happens again after less than so many times as long, the
- * caller does without for some times as long, and each time twice that. */
+ * costs less than doing without it. If it happens again before so many times as long are over, the
+ * caller does without for so many times as long. */
 static const double PUT_ASIDE = 500e-6;
-enum { TIMES_BUSY = 4, TIMES_SOON = 4, TIMES_ALONE = 4, MOST_TIMES_ALONE = 40 };
+enum { TIMES_BUSY = 4, TIMES_SOON = 4, TIMES_ALONE = 40 };
 
 /* The word that says it all: is the job open, does its caller sleep, how many workers are inside,
  * and the number of the job. */
@@ -47,9 +47,8 @@ static struct {
     _Alignas(64) atomic_bool busy; /* somebody's job runs, or the pool is being resized */
     atomic_int sleepers;           /* changed under the lock */
     atomic_int keep;               /* workers numbered from here on are to end */
-    _Atomic double alone_until;    /* 0: workers take part */
-    _Atomic double aside_until;    /* when a worker was put aside last; 0: never */
-    atomic_int times_alone;        /* as long as it was, the caller did without it then */
+    _Atomic double alone_until;    /* 0: nobody is done without */
+    _Atomic double aside_until;    /* when that, or the last wait for somebody put aside, ended */
     pthread_mutex_t lock;
     pthread_cond_t wake, done; /* for workers: a new job or `keep`; for callers: nobody inside */
     /* Used by the holder of `busy` only. */
@@ -245,7 +244,6 @@ static bool start_thread(pthread_t *t, void *(*fn)(void *), void *arg) {
 static void nobody_aside(void) {
     atomic_store(&pool.alone_until, 0);
     atomic_store(&pool.aside_until, 0);
-    atomic_store(&pool.times_alone, 0);
 }
 
 /* A fork leaves the child without workers; it may start new ones. What they were at in their spare
@@ -348,17 +346,10 @@ static void sleep_until_deserted(_Atomic uint64_t *state) {
 }
 
 static void put_aside(double from, double to) {
-    int times = 2 * atomic_load(&pool.times_alone);
-    if (from - atomic_load(&pool.aside_until) >= TIMES_SOON * (to - from))
-        times = 0;
-    else if (times < TIMES_ALONE)
-        times = TIMES_ALONE;
-    else if (times > MOST_TIMES_ALONE)
-        times = MOST_TIMES_ALONE;
-    const double end = to + times * (to - from);
-    atomic_store(&pool.times_alone, times);
+    const bool again = from - atomic_load(&pool.aside_until) < TIMES_SOON * (to - from);
+    const double end = again ? to + TIMES_ALONE * (to - from) : to;
+    if (again) atomic_store(&pool.alone_until, end);
     atomic_store(&pool.aside_until, end);
-    if (times) atomic_store(&pool.alone_until, end);
 }
 
 /* What they are at began at `start`, and the caller is out of tiles. */
