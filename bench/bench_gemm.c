@@ -223,6 +223,9 @@ static void all_threads_row(int64_t M, int64_t N, int64_t K, const char *how) {
              (long long)K, how);
     bench_add(&row, BENCH_OURS, "taper", run_taper, &p);
     bench_add(&row, BENCH_LIMIT, "1 thread", run_alone, &p);
+    bench_contender *peak = bench_add(&row, BENCH_LIMIT, "peak", bench_peak_all, NULL);
+    peak->goal = 0; /* says how many processors there were */
+    peak->work = bench_peak_flop() * bench_peak_all_calls() * 1e-9;
     add_peers(&row, &p);
     bench_run(&row);
     free_product(&p);

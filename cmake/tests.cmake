@@ -40,7 +40,7 @@ endforeach()
 
 target_link_options(test_bits PRIVATE LINKER:--wrap=tp__parallel) # which counts tiles
 target_link_options(test_threads PRIVATE # which has workers on their caller's processor
-                    LINKER:--wrap=sched_getcpu,--wrap=sched_setaffinity)
+                    LINKER:--wrap=sched_getcpu,--wrap=sched_setaffinity,--wrap=sched_yield)
 
 # A fuzz target without a fuzzer, on its corpus (tests/corpus/NOUN) and on damaged copies of that.
 file(GLOB sources CONFIGURE_DEPENDS tests/fuzz_*.c)

@@ -207,9 +207,12 @@ static void workers_may_run_where_the_process_may(void **state) {
  * a thread leaves that, somebody else binds it to that: taskset -p, say. */
 static cpu_set_t *_Atomic everywhere;
 static atomic_int bound;
+/* Where all seem to run, unless it is -1, and how often one has let others run. */
+static atomic_int pretended = -1, yields;
 
 int __real_sched_getcpu(void);
 int __wrap_sched_getcpu(void);
+int __wrap_sched_yield(void);
 int __real_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set);
 int __wrap_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set);
 
@@ -220,7 +223,12 @@ static int first_of(const cpu_set_t *set) {
 }
 int __wrap_sched_getcpu(void) {
     const cpu_set_t *all = everywhere;
+    if (pretended >= 0) return pretended;
     return all ? first_of(all) : __real_sched_getcpu();
+}
+int __wrap_sched_yield(void) {
+    yields++;
+    return 0;
 }
 int __wrap_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set) {
     const cpu_set_t *all = everywhere;
@@ -260,6 +268,30 @@ static void a_worker_that_sleeps_keeps_off_its_caller(void **state) {
         }
     }
     assert_int_equal(off, LOOKS);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* A caller that has come to another processor meanwhile lets those go away that it wakes there. */
+static void a_caller_that_has_moved_lets_workers_go(void **state) {
+    (void)state;
+    static counts c;
+    tpt_ok(tp_set_num_threads(2));
+    pretended = 0;
+    tp__parallel(2, count_tile, &c);
+    yields = 0;
+    for (int i = 0; i < 20; i++) {
+        sleep_ms(1);
+        tp__parallel(2, count_tile, &c);
+    }
+    assert_int_equal(yields, 0);
+    int jobs = 0;
+    for (; jobs < 20000 && !yields; jobs++) {
+        sleep_ms(1);
+        pretended = !pretended;
+        tp__parallel(2, count_tile, &c);
+    }
+    pretended = -1;
+    assert_int_equal(yields, 1);
     tpt_ok(tp_set_num_threads(0));
 }
 
@@ -631,6 +663,7 @@ int main(void) {
         TPT(workers_put_aside_are_done_without),
         TPT(workers_may_run_where_the_process_may),
         TPT(a_worker_that_sleeps_keeps_off_its_caller),
+        TPT(a_caller_that_has_moved_lets_workers_go),
         TPT(what_others_set_stays),
         TPT(results_are_visible_to_the_caller),
         TPT(nested_jobs_run_alone),

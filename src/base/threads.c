@@ -328,13 +328,14 @@ tp_status tp_set_num_threads(int n) {
 
 /* The new state is stored before `sleepers` is read, and a worker counts itself a sleeper before it
  * reads the state: one of the two sees the other. */
-static void wake_workers(int64_t useful) {
+static bool wake_workers(int64_t useful) {
     int64_t asleep = atomic_load(&pool.sleepers);
-    if (!asleep) return;
+    if (!asleep) return false;
     pthread_mutex_lock(&pool.lock);
     pthread_mutex_unlock(&pool.lock); /* now each of them waits, or has seen the job */
     if (asleep > useful) asleep = useful;
     while (asleep-- > 0) pthread_cond_signal(&pool.wake);
+    return true;
 }
 
 static void sleep_until_deserted(_Atomic uint64_t *state) {
@@ -384,11 +385,13 @@ static void run_shared(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     pool.ctx = ctx;
     divide(ntiles, pool.n + 1);
     const double start = tp__os_now();
-    atomic_store_explicit(&pool.processor, sched_getcpu(), memory_order_relaxed);
+    const int here = sched_getcpu(),
+              before = atomic_exchange_explicit(&pool.processor, here, memory_order_relaxed);
     const uint64_t job =
         JOB_OF(atomic_load_explicit(&pool.state, memory_order_relaxed)) + UINT64_C(1);
     atomic_store(&pool.state, job * ONE_JOB | OPEN);
-    wake_workers(ntiles - 1);
+    if (wake_workers(ntiles - 1) && here != before)
+        sched_yield(); /* they kept off another processor: one may be here, and is to go away */
     run_tiles(0);
     atomic_fetch_and_explicit(&pool.state, ~OPEN, memory_order_acq_rel);
     wait_for_workers(&pool.state, start);
