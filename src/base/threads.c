@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 enum { MAX_THREADS = 1024, MAX_PARTS = 8 };
-static const double WORKER_SPIN = 50e-6, CALLER_SPIN = 20e-6; /* seconds */
+static const double WORKER_SPIN = 50e-6, CALLER_SPIN = 100e-6; /* seconds */
 /* A worker that keeps its caller waiting for so long, and so many times longer than the caller was
  * busy itself, was put aside by the system: other programs want its processor. Once in a while that
  * costs less than doing without it. If it happens again before so many times as long are over, the
