@@ -34,6 +34,7 @@ typedef struct bench_row {
     char name[64];            /* "64x30x784 NN" */
     int threads;              /* that the contenders use */
     bool wall;                /* the wall's clock, not this thread's own, though threads is 1 */
+    bool far;                 /* its operands are to come from memory: see fill_caches in bench.c */
     const char *unit;         /* of a rate: "GFLOP/s"; or of a time, with `per_call`: "ns" */
     bool per_call;            /* show seconds per call times `work`, not work per second */
     double work;              /* of one call in units (GFLOP; with per_call: units per second) */

@@ -258,6 +258,7 @@ static void vector_row(int64_t M, int64_t K, const char *how) {
     bench_traffic t = {.x = p.g.a, .n = M * K};
     bench_row row = {.group = "gemm",
                      .threads = 1,
+                     .far = M * K > LARGE,
                      .unit = "GB/s",
                      .work = 4e-9 * (double)(M * K),
                      .of_limit = 0.85,
