@@ -169,10 +169,14 @@ static void on_call(int signal, siginfo_t *info, void *unused) {
 #define CALL_NUMBER BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
 #define TRAP BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
 static struct sock_filter alone[] = {CALL_NUMBER, ALLOW(exit_group), ALLOW(clock_gettime), TRAP};
-static struct sock_filter pool[] = {
-    CALL_NUMBER,  ALLOW(exit_group),        ALLOW(clock_gettime),
-    ALLOW(futex), ALLOW(sched_getaffinity), ALLOW(sched_setaffinity),
-    TRAP};
+static struct sock_filter pool[] = {CALL_NUMBER,
+                                    ALLOW(exit_group),
+                                    ALLOW(clock_gettime),
+                                    ALLOW(futex),
+                                    ALLOW(sched_getaffinity),
+                                    ALLOW(sched_setaffinity),
+                                    ALLOW(sched_yield),
+                                    TRAP};
 
 /* For all threads of this process, for ever. */
 static bool forbid(struct sock_filter *rules, size_t n) {
