@@ -20,20 +20,13 @@ enum {
     ALL = THREES + SEVENS
 };
 
-static tp_images *images; /* read by the first test that wants them */
+static tp_images *images; /* of one test */
 
 static void need_images(void) {
-    if (images) return;
     char dir[4200];
     snprintf(dir, sizeof dir, "%s/mnist_sample", tpt_unpack("mnist_sample.tgz"));
     images = tp_images_read(dir, NULL);
     assert_non_null(images);
-}
-
-static int free_images(void **state) {
-    (void)state;
-    tp_images_free(images);
-    return 0;
 }
 
 /* ---- the data -------------------------------------------------------------------------------- */
@@ -62,6 +55,7 @@ static void the_data_set(void **state) {
         assert_int_equal(tp_item_int(tp_select(tp_select(im3, 0, 2), 0, i + 2)), i ? corner[i] : 0);
         assert_int_equal(tp_item_int(tp_select(tp_select(im3, 0, 3), 0, i + 1)), corner[4 + i]);
     }
+    tp_images_free(images);
 }
 
 /* ---- pixel similarity ------------------------------------------------------------------------ */
@@ -103,6 +97,7 @@ static void pixel_similarity(void **state) {
     near(tp_item(tp_mean(distance(valid3, mean3))), 0.129639344, 2e-7);
     assert_int_equal(count(tp_lt(distance(valid3, mean3), distance(valid3, mean7))), 926);
     assert_int_equal(count(tp_ge(distance(valid7, mean3), distance(valid7, mean7))), 1013);
+    tp_images_free(images);
 }
 
 /* ---- training, as the chapter does it -------------------------------------------------------- */
@@ -195,6 +190,7 @@ static void zero_initialised(void **state) {
         near(by_batch[e], want[i].validate_epoch, 1e-9);
     }
     end(&r);
+    tp_images_free(images);
 }
 
 /* ---- tables A and B -------------------------------------------------------------------------- */
@@ -279,6 +275,7 @@ static void the_tables(void **state) {
     snprintf(text, sizeof text, "%.15g", tp_recorder_value(r.l, -1, 2));
     assert_string_equal(text, "0.982826292514801"); /* learn.recorder.values[-1][2] */
     end(&r);
+    tp_images_free(images);
 }
 
 int main(void) {
@@ -288,5 +285,5 @@ int main(void) {
         TPT(zero_initialised),
         TPT(the_tables),
     };
-    return cmocka_run_group_tests(tests, NULL, free_images);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

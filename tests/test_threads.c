@@ -140,13 +140,17 @@ static void run_until_elsewhere(aside *a) {
     }
 }
 
-/* Once is not enough, unless the system puts threads aside by itself meanwhile. */
+/* Once is not enough, unless the system puts threads aside by itself meanwhile. It would be for 40
+ * times the 20 ms of a tile. */
 static bool shares_after_one(void) {
     tpt_ok(tp_set_num_threads(2));
     aside a = {.caller = pthread_self()};
     run_until_elsewhere(&a);
     const int before = a.elsewhere;
-    for (int i = 0; i < 100 && a.elsewhere == before; i++) run_aside(&a);
+    for (int ms = 0; ms < 200 && a.elsewhere == before; ms++) {
+        sleep_ms(1);
+        run_aside(&a);
+    }
     return a.elsewhere > before;
 }
 
