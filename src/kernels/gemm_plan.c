@@ -18,7 +18,9 @@ enum {
     OWN_PANELS = 4,          /* ... at least so many panels, or all */
     MUCH_HIGHER = 4,         /* A than B is wide: threads share its rows */
     LEAST_DOWN = 4,          /* panels of rows of a tile that brings them together ... */
-    LEAST_HIGH = 2,          /* ... and of any */
+    LEAST_HIGH = 2,          /* ... and of any; */
+    LEAST_ROWS = 32,         /* rows of one, whose first panel packs B for the others */
+    LEAST_BROUGHT = 60,      /* rows that threads share, lest each brings all together */
     LEAST_TURNED = 64        /* K with which turning c costs little */
 };
 
@@ -91,14 +93,16 @@ typedef enum cut { CUT_NOTHING, CUT_ROWS, CUT_COLUMNS } cut;
  * another core's cache since, weights or a batch, is several times as slow to write the next
  * time. */
 static cut next_cut(const plan *p, int64_t threads) {
-    const bool has_rows = p->tile_down > LEAST_HIGH, has_columns = p->tile_across > 1;
+    const int64_t rows = p->tile_down * p->kernels->rows;
+    const bool has_rows = p->tile_down > LEAST_HIGH && rows > LEAST_ROWS,
+               has_columns = p->tile_across > 1;
     if (!has_rows) return has_columns ? CUT_COLUMNS : CUT_NOTHING;
     if (!has_columns) return CUT_ROWS;
     if (p->own_b) { /* columns until each thread packs its own, unless A is what is large */
         const bool shared = p->products * p->tiles_across < threads;
         return shared && p->g.M < MUCH_HIGHER * p->g.N ? CUT_COLUMNS : CUT_ROWS;
     }
-    if (p->pack_a && p->tile_down > LEAST_DOWN && p->products * p->tiles_down < threads)
+    if (p->pack_a && rows > LEAST_BROUGHT && p->products * p->tiles_down < threads)
         return CUT_ROWS; /* until each brings its own together */
     return p->tile_across >= p->block_across ? CUT_COLUMNS : CUT_ROWS;
 }
