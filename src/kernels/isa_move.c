@@ -134,8 +134,8 @@ TP__INLINE void turn_words(char *to, const char *from, int64_t to_row, int64_t f
 
 static void square_w32(char *to, const char *from, int64_t to_row, int64_t from_col) {
     enum { SIZE = sizeof(float) };
-    for (int i = 0; i < SQUARE; i += LANES_f32)
-        for (int j = 0; j < SQUARE; j += LANES_f32)
+    for (int j = 0; j < SQUARE; j += LANES_f32)
+        for (int i = 0; i < SQUARE; i += LANES_f32)
             turn_words(to + i * to_row + j * SIZE, from + i * SIZE + j * from_col, to_row,
                        from_col);
 }
