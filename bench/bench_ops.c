@@ -49,19 +49,29 @@ static void run_backward(void *unused) {
     tp_scope_end(s);
 }
 
-/* y = b + x with two reads and one write, past the caches and in four streams as bench_copy; x is a
- * or a part of it. */
-__attribute__((target("avx2"))) static void add_loop(void *traffic) {
-    enum { STREAMS = 4, STEP = 64, WIDTH = 8 };
-    const bench_traffic *t = traffic;
-    const float *p = tp_data_f32(b) + (t->x - tp_data_f32(a));
-    const int64_t length = t->n / STREAMS;
-    for (int64_t i = 0; i + STEP <= length; i += STEP)
-        for (int s = 0; s < STREAMS; s++)
-            for (int64_t j = s * length + i, end = j + STEP; j < end; j += WIDTH)
-                _mm256_stream_ps(t->y + j,
-                                 _mm256_add_ps(_mm256_loadu_ps(t->x + j), _mm256_loadu_ps(p + j)));
-    _mm_sfence();
+/* y = b + x with two reads and one write, past the caches in some streams as bench_copy; x is a or a
+ * part of it. */
+#define DEFINE_ADD(name, STREAMS)                                                                 \
+    __attribute__((target("avx2"))) static void name(const bench_traffic *t) {                    \
+        enum { STEP = 64, WIDTH = 8 };                                                            \
+        const float *x = t->x, *p = tp_data_f32(b) + (t->x - tp_data_f32(a));                     \
+        const int64_t length = t->n / STREAMS;                                                    \
+        for (int64_t i = 0; i + STEP <= length; i += STEP)                                        \
+            for (int s = 0; s < STREAMS; s++)                                                     \
+                for (int64_t j = s * length + i, end = j + STEP; j < end; j += WIDTH)             \
+                    _mm256_stream_ps(                                                             \
+                        t->y + j, _mm256_add_ps(_mm256_loadu_ps(x + j), _mm256_loadu_ps(p + j))); \
+        _mm_sfence();                                                                             \
+    }
+DEFINE_ADD(add_1, 1)
+DEFINE_ADD(add_2, 2)
+DEFINE_ADD(add_4, 4)
+
+static void add_loop(void *traffic) {
+    static const bench_writes adds = {add_1, add_2, add_4};
+    static bench_write best;
+    if (!best) best = bench_best_write(adds, traffic);
+    best(traffic);
 }
 
 /* The best loop of one thread over parts that all threads share. */
@@ -187,7 +197,9 @@ static void large_ops(void) {
     tp_tensor *out = tp_keep(tp_zeros(TP_SHAPE(LARGE), TP_FLOAT32));
     if (!a || !b || !out) return;
     bench_traffic t = {.x = tp_data_f32(a), .y = tp_data_f32(out), .n = LARGE};
-    bench_read(&t); /* finds out how, before threads ask */
+    bench_read(&t); /* these find out how, before threads ask */
+    bench_copy(&t);
+    add_loop(&t);
     large_ops_on(1, &t);
     if (bench_threads() > 1) large_ops_on(bench_threads(), &t);
     tp_free(out);

@@ -12,13 +12,16 @@
 /* n elements of dense operands; ptr as in tp__pw_block. */
 typedef void (*tp__pw_loop)(int64_t n, void *const *ptr, double p, double q);
 
-/* The same for n elements, a multiple of TP__PW_STEP, from each of several places on, in turns.
- * Results lie on whole lines and are written past the caches. */
-enum { TP__PW_STREAMS = 4, TP__PW_STEP = 64 };
+/* The same for n elements, a multiple of TP__PW_STEP, from each of TP__PW_STREAMS places on, in
+ * turns. Results lie on whole lines and are written past the caches. What has AVX-512 writes a
+ * tenth more to four places than to one; what has not writes most to two, and a third less to four
+ * where it collects few lines at a time (Zen 3). */
+#define TP__PW_STREAMS(isa) ((isa) == TP__ISA_V4 ? 4 : 2)
+enum { TP__PW_MOST_STREAMS = 4, TP__PW_STEP = 64 };
 typedef struct tp__pw_place {
     void *ptr[TP__PW_ARGS];
 } tp__pw_place;
-typedef void (*tp__pw_past)(int64_t n, const tp__pw_place at[TP__PW_STREAMS], double p, double q);
+typedef void (*tp__pw_past)(int64_t n, const tp__pw_place *at, double p, double q);
 
 typedef struct tp__pw_loops {
     tp__pw_loop loop;

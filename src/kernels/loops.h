@@ -45,19 +45,21 @@ TP__INLINE void store_past_caches(void *to, const void *from, int bytes) {
     }
 }
 
+enum { PAST_STREAMS = TP__PW_STREAMS(TP_ISA_LEVEL >= 4 ? TP__ISA_V4 : TP__ISA_BASE) };
+
 /* A tp__pw_past of a tp__pw_loop that is inlined; FROM(operand, bytes to its next element). */
 #define FROM(k, bytes) (char *)at[s].ptr[k] + i *(int64_t)(bytes)
-#define PAST_CACHES(name, loop, OUT, ...)                                                      \
-    static void name(int64_t n, const tp__pw_place at[TP__PW_STREAMS], double p_, double q_) { \
-        for (int64_t i = 0; i < n; i += TP__PW_STEP) {                                         \
-            ONE_BY_ONE                                                                         \
-            for (int s = 0; s < TP__PW_STREAMS; s++) {                                         \
-                _Alignas(64) OUT data[TP__PW_STEP];                                            \
-                void *const here[TP__PW_ARGS] = {data, __VA_ARGS__};                           \
-                loop(TP__PW_STEP, here, p_, q_);                                               \
-                store_past_caches(FROM(0, sizeof(OUT)), data, (int)sizeof data);               \
-            }                                                                                  \
-        }                                                                                      \
+#define PAST_CACHES(name, loop, OUT, ...)                                        \
+    static void name(int64_t n, const tp__pw_place *at, double p_, double q_) {  \
+        for (int64_t i = 0; i < n; i += TP__PW_STEP) {                           \
+            ONE_BY_ONE                                                           \
+            for (int s = 0; s < PAST_STREAMS; s++) {                             \
+                _Alignas(64) OUT data[TP__PW_STEP];                              \
+                void *const here[TP__PW_ARGS] = {data, __VA_ARGS__};             \
+                loop(TP__PW_STEP, here, p_, q_);                                 \
+                store_past_caches(FROM(0, sizeof(OUT)), data, (int)sizeof data); \
+            }                                                                    \
+        }                                                                        \
     }
 
 /* lanes.inc. Rows are read in turns if they have so many elements, and all so many bytes. */

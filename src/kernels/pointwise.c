@@ -12,7 +12,7 @@ enum {
     PIECE = 512,     /* elements of a packed piece */
     SHORT_ROW = 128, /* rows below this are packed several at a time */
     MAX_SIZE = 8,    /* bytes of an element */
-    STREAMS = TP__PW_STREAMS,
+    STREAMS = TP__PW_MOST_STREAMS,
     STEP = TP__PW_STEP,
     LINE = 64
 };
@@ -26,7 +26,8 @@ typedef struct job {
     char *ptr[TP__PW_ARGS];
     int64_t row[TP__PW_ARGS], col[TP__PW_ARGS];
     double p, q;
-    bool large; /* and no operand is in the place of the result */
+    bool large;  /* and no operand is in the place of the result */
+    int streams; /* then: TP__PW_STREAMS */
 } job;
 
 /* One packed piece per operand, and where it came from. */
@@ -182,11 +183,11 @@ static void run_here(const job *j, const tp__pw_loops *l, int64_t n, place *p) {
 
 /* As tp__pw_past, with any loop. A store that misses the caches reads its line first, unless it
  * goes past them: so results are collected in a buffer and leave it in whole lines. */
-static void run_past_caches(const job *j, tp__pw_loop loop, int64_t n, const place p[STREAMS]) {
+static void run_past_caches(const job *j, tp__pw_loop loop, int64_t n, const place *p) {
     _Alignas(LINE) char data[STEP * MAX_SIZE];
     const int bytes = STEP * j->k->size[0];
     for (int64_t i = 0; i < n; i += STEP)
-        for (int s = 0; s < STREAMS; s++) {
+        for (int s = 0; s < j->streams; s++) {
             place here = p[s];
             advance(j, i, &here);
             char *const out = here.ptr[0];
@@ -199,9 +200,9 @@ static void run_past_caches(const job *j, tp__pw_loop loop, int64_t n, const pla
 
 /* n elements from each of some places on, in turns: memory gives more to a few long streams than
  * to one. */
-static void run_streams(const job *j, const tp__pw_loops *l, int64_t n, place p[STREAMS]) {
+static void run_streams(const job *j, const tp__pw_loops *l, int64_t n, place *p) {
     int64_t head[STREAMS], most = 0; /* elements before the first whole line */
-    for (int s = 0; s < STREAMS; s++) {
+    for (int s = 0; s < j->streams; s++) {
         head[s] = (int64_t)(-(uintptr_t)p[s].ptr[0] % LINE) / j->k->size[0];
         if (head[s] > most) most = head[s];
         run_here(j, l, head[s] < n ? head[s] : n, &p[s]);
@@ -211,7 +212,7 @@ static void run_streams(const job *j, const tp__pw_loops *l, int64_t n, place p[
         l->past(steps, p, j->p, j->q);
     else
         run_past_caches(j, l->loop, steps, p);
-    for (int s = 0; s < STREAMS; s++) {
+    for (int s = 0; s < j->streams; s++) {
         advance(j, steps, &p[s]);
         run_here(j, l, n - steps - head[s], &p[s]);
     }
@@ -219,33 +220,35 @@ static void run_streams(const job *j, const tp__pw_loops *l, int64_t n, place p[
 
 /* Rows from each of some places on. Those whose results are whole lines, as they mostly are, have
  * nothing before or behind these that would have to be looked after. */
-static void run_stream_rows(const job *j, const tp__pw_loops *l, int64_t rows, place p[STREAMS]) {
+static void run_stream_rows(const job *j, const tp__pw_loops *l, int64_t rows, place *p) {
     const bool whole =
         l->past && j->n % STEP == 0 && ((uintptr_t)j->ptr[0] | (uintptr_t)j->row[0]) % LINE == 0;
     for (; rows > 0; rows--) {
         place here[STREAMS];
-        memcpy(here, p, sizeof here);
+        memcpy(here, p, (size_t)j->streams * sizeof *p);
         if (whole)
             l->past(j->n, here, j->p, j->q);
         else
             run_streams(j, l, j->n, here);
-        for (int s = 0; s < STREAMS; s++)
+        for (int s = 0; s < j->streams; s++)
             for (int k = 0; k < TP__PW_ARGS; k++)
                 if (j->k->size[k]) p[s].ptr[k] = (char *)p[s].ptr[k] + j->row[k];
     }
 }
 
-/* A result larger than caches: its rows in STREAMS parts, or the parts of one row. */
+/* A result larger than caches: its rows in as many parts as there are streams, or the parts of one
+ * row. */
 static void run_large(const job *j, const tp__pw_loops *l) {
     place p[STREAMS];
-    const int64_t rows = j->m / STREAMS, part = j->n / STREAMS / STEP * STEP;
-    for (int s = 0; s < STREAMS; s++) p[s] = at(j, s * rows, 0);
+    const int streams = j->streams;
+    const int64_t rows = j->m / streams, part = j->n / streams / STEP * STEP;
+    for (int s = 0; s < streams; s++) p[s] = at(j, s * rows, 0);
     run_stream_rows(j, l, rows, p);
-    for (int64_t i = rows * STREAMS; i < j->m; i++) {
-        for (int s = 0; s < STREAMS; s++) p[s] = at(j, i, s * part);
+    for (int64_t i = rows * streams; i < j->m; i++) {
+        for (int s = 0; s < streams; s++) p[s] = at(j, i, s * part);
         run_streams(j, l, part, p);
-        p[0] = at(j, i, STREAMS * part);
-        run_here(j, l, j->n - STREAMS * part, &p[0]);
+        p[0] = at(j, i, streams * part);
+        run_here(j, l, j->n - streams * part, &p[0]);
     }
     _mm_sfence(); /* before another thread is told that it is there */
 }
@@ -278,6 +281,7 @@ static job merge_rows(const tp__pw_kernel *kernel, const tp__pw_block *b) {
         j.n = b->m * b->n;
         j.m = 1;
     }
+    if (j.large) j.streams = TP__PW_STREAMS(tp__kernels_isa());
     return j;
 }
 
