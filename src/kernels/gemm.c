@@ -106,8 +106,8 @@ static bool is_float(const tp__gemm *g) {
 /* What is so small that looking at it takes as long: the first question that is asked of a product,
  * in as few steps as can be. */
 static inline bool is_tiny(const tp__gemm *g, const tp__gemm_kernels *kernels) {
-    return g->batch == 1 && g->M > 1 && g->N > 1 && g->N <= kernels->tiny_columns && g->K > 0 &&
-           g->K < TP__LONG_K && g->b_col == 1 && !g->bias && !g->accumulate &&
+    return g->batch == 1 && g->M > 1 && g->N > 1 && (g->N <= kernels->tiny_columns || g->K == 1) &&
+           g->K > 0 && g->K < TP__LONG_K && g->b_col == 1 && !g->bias && !g->accumulate &&
            g->act == TP__ACT_NONE && g->M * g->N * g->K <= TP__SMALL;
 }
 

@@ -121,9 +121,8 @@ static inline float vm_exp_core_f32(float x) {
 }
 
 static inline float vm_exp_f32(float x) {
-    const float y = vm_exp_core_f32(vm_at_least_f32(x, -104.0f)),
-                w = x > 0x1.62e42ep6f ? INFINITY : y;
-    return x == x ? w : x;
+    const float y = vm_exp_core_f32(vm_at_least_f32(x, -104.0f));
+    return x <= 0x1.62e42ep6f ? y : x + INFINITY; /* a NaN stays one */
 }
 
 /* (2^k - 1) + 2^k (e^r - 1), halved meanwhile lest 2^128 overflow. */
