@@ -62,7 +62,9 @@ enum { PAST_STREAMS = TP__PW_STREAMS(TP_ISA_LEVEL >= 4 ? TP__ISA_V4 : TP__ISA_BA
         }                                                                        \
     }
 
-/* lanes.inc. Rows are read in turns if they have so many elements, and all so many bytes. */
-enum { SUM_LANES = 16, SUM_CHAINS = 4, STREAMS = 2, LONG_ROW = 1024, FAR = 256 << 10 };
+/* lanes.inc. Rows are read in turns if they have so many elements, and all so many bytes. The sums
+ * of two are as many as registers; with AVX2 the reading of four gains more than that costs. */
+enum { SUM_LANES = 16, SUM_CHAINS = 4, STREAMS = TP_ISA_LEVEL == 3 ? 4 : 2 };
+enum { LONG_ROW = 1024, FAR = 256 << 10 };
 
 #endif
