@@ -36,6 +36,12 @@ static void check(op fn, tp_tensor *x, tp_tensor *y) {
 static tp_tensor *add(tp_tensor *x, tp_tensor *y) {
     return tp_add(x, y);
 }
+static tp_tensor *sub(tp_tensor *x, tp_tensor *y) {
+    return tp_sub(x, y);
+}
+static tp_tensor *divide(tp_tensor *x, tp_tensor *y) {
+    return tp_div(x, y);
+}
 static tp_tensor *less(tp_tensor *x, tp_tensor *y) {
     return tp_lt(x, y);
 }
@@ -105,8 +111,14 @@ static void other_operands(void **state) {
     at_every_level(add, odd, numbers(ROWS, 1));
     at_every_level(add, numbers(ROWS, 1), odd);
     tp_tensor *lines = numbers(ROWS + 1, COLUMNS); /* its rows are whole lines */
-    at_every_level(add, lines, numbers(1, COLUMNS));
-    at_every_level(add, numbers(1, COLUMNS), lines);
+    tp_tensor *one = numbers(1, COLUMNS);
+    static const op ops[] = {add, sub, divide, less};
+    for (int i = 0; i < TP__COUNT(ops); i++) {
+        at_every_level(ops[i], lines, one);
+        at_every_level(ops[i], one, lines);
+    }
+    at_every_level(sub, tp_to(lines, TP_FLOAT64), tp_to(one, TP_FLOAT64));
+    at_every_level(sub, tp_to(one, TP_FLOAT64), tp_to(lines, TP_FLOAT64));
     at_every_level(add, lines, numbers(ROWS + 1, 1));
     tp_tensor *wide = numbers(ROWS, 4 * COLUMNS);
     at_every_level(less, wide, numbers(ROWS, 4 * COLUMNS));

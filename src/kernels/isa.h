@@ -26,6 +26,9 @@ typedef void (*tp__pw_past)(int64_t n, const tp__pw_place *at, double p, double 
 typedef struct tp__pw_loops {
     tp__pw_loop loop;
     tp__pw_past past; /* or NULL: what it computes takes longer than memory does */
+    /* NULL, or as past for when operand k + 1 lies at one place for all streams: what reads it once
+     * for them, or NULL. */
+    const tp__pw_past *past_row;
 } tp__pw_loops;
 
 typedef struct tp__pw_kernel {

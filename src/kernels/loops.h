@@ -51,15 +51,38 @@ enum { PAST_STREAMS = TP__PW_STREAMS(TP_ISA_LEVEL >= 4 ? TP__ISA_V4 : TP__ISA_BA
 #define FROM(k, bytes) (char *)at[s].ptr[k] + i *(int64_t)(bytes)
 #define PAST_CACHES(name, loop, OUT, ...)                                        \
     static void name(int64_t n, const tp__pw_place *at, double p_, double q_) {  \
+        int streams = PAST_STREAMS; /* if told, compilers write two turns out */ \
+        __asm__("" : "+r"(streams));                                             \
         for (int64_t i = 0; i < n; i += TP__PW_STEP) {                           \
             ONE_BY_ONE                                                           \
-            for (int s = 0; s < PAST_STREAMS; s++) {                             \
+            for (int s = 0; s < streams; s++) {                                  \
                 _Alignas(64) OUT data[TP__PW_STEP];                              \
                 void *const here[TP__PW_ARGS] = {data, __VA_ARGS__};             \
                 loop(TP__PW_STEP, here, p_, q_);                                 \
                 store_past_caches(FROM(0, sizeof(OUT)), data, (int)sizeof data); \
             }                                                                    \
         }                                                                        \
+    }
+
+/* The same for two operands of type T, of which the first or second (row: 1 or 2) is read once for
+ * all streams, into registers. */
+#define PAST_ROW(name, loop, OUT, T, row)                                                      \
+    static void name(int64_t n, const tp__pw_place *at, double p_, double q_) {                \
+        for (int64_t i = 0; i < n; i += TP__PW_STEP) {                                         \
+            _Alignas(64) char once[TP__PW_STEP * sizeof(T)];                                   \
+            const char *const from = (const char *)at[0].ptr[row] + i * (int64_t)sizeof(T);    \
+            TP__UNROLL                                                                         \
+            for (int b = 0; b < (int)sizeof once; b += VECTOR_BYTES)                           \
+                store_f32(once + b, load_f32(from + b));                                       \
+            TP__UNROLL                                                                         \
+            for (int s = 0; s < PAST_STREAMS; s++) {                                           \
+                _Alignas(64) OUT data[TP__PW_STEP];                                            \
+                void *const here[TP__PW_ARGS] = {data, (row) == 1 ? once : FROM(1, sizeof(T)), \
+                                                 (row) == 2 ? once : FROM(2, sizeof(T))};      \
+                loop(TP__PW_STEP, here, p_, q_);                                               \
+                store_past_caches(FROM(0, sizeof(OUT)), data, (int)sizeof data);               \
+            }                                                                                  \
+        }                                                                                      \
     }
 
 /* lanes.inc. Rows are read in turns if they have so many elements, and all so many bytes. The sums

@@ -223,11 +223,14 @@ static void run_streams(const job *j, const tp__pw_loops *l, int64_t n, place *p
 static void run_stream_rows(const job *j, const tp__pw_loops *l, int64_t rows, place *p) {
     const bool whole =
         l->past && j->n % STEP == 0 && ((uintptr_t)j->ptr[0] | (uintptr_t)j->row[0]) % LINE == 0;
+    tp__pw_past past = l->past;
+    for (int k = 1; l->past_row && k <= 2; k++)
+        if (j->row[k] == 0 && l->past_row[k - 1]) past = l->past_row[k - 1];
     for (; rows > 0; rows--) {
         place here[STREAMS];
         memcpy(here, p, (size_t)j->streams * sizeof *p);
         if (whole)
-            l->past(j->n, here, j->p, j->q);
+            past(j->n, here, j->p, j->q);
         else
             run_streams(j, l, j->n, here);
         for (int s = 0; s < j->streams; s++)
