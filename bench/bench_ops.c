@@ -49,8 +49,8 @@ static void run_backward(void *unused) {
     tp_scope_end(s);
 }
 
-/* y = b + x with two reads and one write, past the caches in some streams as bench_copy; x is a or a
- * part of it. */
+/* y = b + x with two reads and one write, past the caches in some streams as bench_copy; x is a or
+ * a part of it. */
 #define DEFINE_ADD(name, STREAMS)                                                                 \
     __attribute__((target("avx2"))) static void name(const bench_traffic *t) {                    \
         enum { STEP = 64, WIDTH = 8 };                                                            \

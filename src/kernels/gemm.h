@@ -57,7 +57,8 @@ typedef struct tp__gemm_kernels {
      * for such vectors, or for so few rows. */
     tp__micro_table half[TP__ROWS_LIE_COUNT];
 
-    /* All of a product whose rows of c are no longer than two vectors, or K = 1; rows of b dense. */
+    /* All of a product whose rows of c are no longer than two vectors, or with K = 1; those of b
+     * are dense. */
     int64_t tiny_columns;
     void (*tiny)(const tp__gemm *g);
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */

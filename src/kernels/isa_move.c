@@ -218,7 +218,7 @@ static void fetch(coming *c, int n) {
     }                                                                                             \
     PAST_CACHES(past_##w, loop_##w, T, FROM(1, sizeof(T)))                                        \
     static void copy_##w(const tp__pw_block *b) {                                                 \
-        static const tp__pw_kernel k = {.all = {loop_##w, past_##w},                              \
+        static const tp__pw_kernel k = {.all = {.loop = loop_##w, .past = past_##w},              \
                                         .size = {sizeof(T), sizeof(T)}};                          \
         if (b->m > 1 && b->n > 1 && b->col[0] == sizeof(T) && b->row[1] == sizeof(T) &&           \
             b->col[1] > (int64_t)sizeof(T))                                                       \
