@@ -169,12 +169,14 @@ bool tp__kernels_use(tp__isa isa);
 enum { TP__PW_TILE = 32768, TP__RED_CHUNK = 4096 };
 
 /* Bytes that no cache near the processor keeps. Tiles of so many are larger, a power of two times
- * TP__PW_TILE, as memory is read and written in long streams. */
+ * TP__PW_TILE, as memory is read and written in long streams; TILES of them for each thread are so
+ * many that one of them may be disturbed. */
 enum { TP__LARGE = 8 << 20 };
 static inline int64_t tp__large_tile(int64_t elements) {
-    enum { LEAST = 4, MOST = 16, TILES = 32 };
+    enum { LEAST = 4, MOST = 64, TILES = 8 };
+    const int64_t tiles = TILES * (int64_t)tp_get_num_threads();
     int64_t times = LEAST;
-    while (times < MOST && elements >= 2 * times * TP__PW_TILE * TILES) times *= 2;
+    while (times < MOST && elements >= 2 * times * TP__PW_TILE * tiles) times *= 2;
     return times * TP__PW_TILE;
 }
 
