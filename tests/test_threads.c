@@ -330,6 +330,40 @@ static void what_others_set_stays(void **state) {
     tpt_ok(tp_set_num_threads(0));
 }
 
+/* All threads are bound to the processors to which a worker has bound itself while it sleeps. */
+static void what_others_set_for_all_stays(void **state) {
+    (void)state;
+    cpu_set_t all, one, rest, now;
+    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2)
+        tpt_skip_here("a single processor");
+    CPU_ZERO(&one);
+    CPU_SET(first_of(&all), &one);
+    CPU_XOR(&rest, &all, &one);
+    tpt_ok(tp_set_num_threads(2));
+    _Atomic pid_t worker = 0;
+    for (int i = 0; i < 20000 && !worker; i++) tp__parallel(16, note_worker, &worker);
+    assert_int_not_equal(worker, 0);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0); /* the caller's */
+    CPU_ZERO(&now);
+    for (int i = 0; i < 10000 && !CPU_EQUAL(&now, &rest); i++) {
+        tp__parallel(16, note_worker, &worker);
+        sleep_ms(2);
+        assert_int_equal(sched_getaffinity(worker, sizeof now, &now), 0);
+    }
+    assert_true(CPU_EQUAL(&now, &rest));
+    assert_int_equal(sched_setaffinity(0, sizeof rest, &rest), 0);
+    assert_int_equal(sched_setaffinity(worker, sizeof rest, &rest), 0);
+    for (int i = 0; i < 20; i++) {
+        tp__parallel(16, note_worker, &worker);
+        assert_int_equal(sched_getaffinity(worker, sizeof now, &now), 0);
+        assert_false(CPU_ISSET(first_of(&all), &now));
+        sleep_ms(1);
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    tpt_ok(tp_set_num_threads(1)); /* that worker ends */
+    tpt_ok(tp_set_num_threads(0));
+}
+
 /* What a job wrote is there when it returns, without atomics. */
 static void fill_tile(void *ctx, int64_t tile) {
     int64_t *out = ctx;
@@ -669,6 +703,7 @@ int main(void) {
         TPT(a_worker_that_sleeps_keeps_off_its_caller),
         TPT(a_caller_that_has_moved_lets_workers_go),
         TPT(what_others_set_stays),
+        TPT(what_others_set_for_all_stays),
         TPT(results_are_visible_to_the_caller),
         TPT(nested_jobs_run_alone),
         TPT(callers_may_compete),

@@ -158,25 +158,29 @@ static bool has_job(uint32_t seen) {
     return false;
 }
 
-/* The processors of this thread, for as long as it keeps off one of them. */
+/* The processors of this thread, for as long as it keeps off one of them, and of the first thread
+ * of the process, when it began to. */
 typedef struct elsewhere {
-    cpu_set_t before, meanwhile;
+    cpu_set_t before, meanwhile, first;
     bool on;
 } elsewhere;
 
 static void keep_off(int processor, elsewhere *e) {
     e->on = false;
     if (processor < 0 || processor >= CPU_SETSIZE) return;
+    if (sched_getaffinity(getpid(), sizeof e->first, &e->first)) return;
     if (sched_getaffinity(0, sizeof e->before, &e->before)) return;
     e->meanwhile = e->before;
     CPU_CLR(processor, &e->meanwhile);
     e->on = CPU_COUNT(&e->meanwhile) && !sched_setaffinity(0, sizeof e->meanwhile, &e->meanwhile);
 }
 
-/* What somebody else has set meanwhile, stays. */
+/* What somebody else has set meanwhile, stays: also where that is what this thread has set, as when
+ * all threads are bound to the processor that is left to it. */
 static void be_anywhere(const elsewhere *e) {
-    cpu_set_t now;
+    cpu_set_t now, first;
     if (!e->on || sched_getaffinity(0, sizeof now, &now) || !CPU_EQUAL(&now, &e->meanwhile)) return;
+    if (sched_getaffinity(getpid(), sizeof first, &first) || !CPU_EQUAL(&first, &e->first)) return;
     (void)sched_setaffinity(0, sizeof e->before, &e->before);
 }
 
