@@ -96,11 +96,11 @@ typedef struct bench_traffic {
 } bench_traffic;
 void bench_read(void *traffic);
 void bench_copy(void *traffic); /* y = x, for large x: past the caches */
-/* One loop for one, two and four streams, of which the first call times the fastest. */
-enum { BENCH_WRITES = 3 };
-typedef void (*bench_write)(const bench_traffic *t);
-typedef bench_write bench_writes[BENCH_WRITES];
-bench_write bench_best_write(const bench_writes writes, const bench_traffic *t);
+/* One loop for several numbers of streams; the fastest is found out by timing them. */
+enum { BENCH_LOOPS = 3 };
+typedef void (*bench_loop)(const bench_traffic *t);
+typedef bench_loop bench_loops[BENCH_LOOPS];
+bench_loop bench_fastest(const bench_loops loops, const bench_traffic *t);
 
 /* ---- bench_files.c: `taper-bench --peak PROGRAM...`, its main() ---- */
 int bench_peak_memory(char *const *argv);

@@ -82,9 +82,10 @@ void bench_drop_floats(const float *x, int64_t n) {
  * none. */
 enum { LINE = 16, SUMS = 8 };
 #define DEFINE_READ(name, isa, V, STREAMS)                                                 \
-    __attribute__((target(isa))) static float name(const float *x, int64_t n) {            \
-        enum { WIDTH = sizeof(V) / sizeof *x, STEP = STREAMS * LINE / WIDTH };             \
-        const int64_t length = n / STREAMS / LINE * LINE;                                  \
+    __attribute__((target(isa))) static void name(const bench_traffic *t) {                \
+        enum { WIDTH = sizeof(V) / sizeof *t->x, STEP = STREAMS * LINE / WIDTH };          \
+        const int64_t length = t->n / STREAMS / LINE * LINE;                               \
+        const float *x = t->x;                                                             \
         V sum[SUMS] = {{0}};                                                               \
         for (const float *end = x + length; x < end; x += LINE) {                          \
             _Pragma("GCC unroll 24") for (int k = 0; k < STEP; k++) sum[k % SUMS] +=       \
@@ -94,7 +95,8 @@ enum { LINE = 16, SUMS = 8 };
         float all[WIDTH], total = 0;                                                       \
         memcpy(all, sum, sizeof all);                                                      \
         for (int i = 0; i < WIDTH; i++) total += all[i]; /* or the compiler drops lanes */ \
-        return total;                                                                      \
+        volatile float result = total; /* not the sink: threads may read at once */        \
+        (void)result;                                                                      \
     }
 #define FLOATS(name, bytes) \
     typedef float name __attribute__((vector_size(bytes), aligned(4), may_alias))
@@ -109,37 +111,34 @@ DEFINE_READS(base, "sse2")
 DEFINE_READS(v3, "avx2")
 DEFINE_READS(v4, "avx512f")
 
-enum { READS = 3 };
-typedef float (*read_fn)(const float *x, int64_t n);
-static const read_fn reads[TP__ISA_COUNT][READS] = {{read_2_base, read_4_base, read_6_base},
-                                                    {read_2_v3, read_4_v3, read_6_v3},
-                                                    {read_2_v4, read_4_v4, read_6_v4}};
+static const bench_loops reads[TP__ISA_COUNT] = {{read_2_base, read_4_base, read_6_base},
+                                                 {read_2_v3, read_4_v3, read_6_v3},
+                                                 {read_2_v4, read_4_v4, read_6_v4}};
 
 /* How many streams are best differs between memories, and between memory and caches. */
-static read_fn best_read(const bench_traffic *t) {
+bench_loop bench_fastest(const bench_loops loops, const bench_traffic *t) {
     enum { TIMES = 15 };
-    double least[READS] = {1, 1, 1};
+    double least[BENCH_LOOPS] = {1, 1, 1};
     int best = 0;
     for (int i = 0; i < TIMES; i++)
-        for (int r = 0; r < READS; r++) {
+        for (int l = 0; l < BENCH_LOOPS; l++) {
             const double start = tp__os_now();
-            sink = reads[tp__cpu_isa()][r](t->x, t->n);
+            loops[l](t);
             const double seconds = tp__os_now() - start;
-            if (seconds < least[r]) least[r] = seconds;
+            if (seconds < least[l]) least[l] = seconds;
         }
-    for (int r = 1; r < READS; r++)
-        if (least[r] < least[best]) best = r;
-    return reads[tp__cpu_isa()][best];
+    for (int l = 1; l < BENCH_LOOPS; l++)
+        if (least[l] < least[best]) best = l;
+    return loops[best];
 }
 
 void bench_read(void *traffic) {
     enum { FAR = 4 << 20 }; /* caches hold fewer numbers */
-    static read_fn read[2];
+    static bench_loop read[2];
     const bench_traffic *t = traffic;
     const bool far = t->n >= FAR;
-    if (!read[far]) read[far] = best_read(t);
-    volatile float result = read[far](t->x, t->n); /* not the sink: threads may read at once */
-    (void)result;
+    if (!read[far]) read[far] = bench_fastest(reads[tp__cpu_isa()], t);
+    read[far](t);
 }
 
 /* Lines stored past the caches, which are then not read first: some of each stream in turn. */
@@ -166,28 +165,12 @@ DEFINE_COPIES(v3, "avx2", __m256i, _mm256_loadu_si256, _mm256_stream_si256)
 DEFINE_COPIES(v4, "avx512f", __m512i, _mm512_loadu_si512, _mm512_stream_si512)
 
 void bench_copy(void *traffic) {
-    static const bench_writes copies[TP__ISA_COUNT] = {{copy_1_base, copy_2_base, copy_4_base},
-                                                       {copy_1_v3, copy_2_v3, copy_4_v3},
-                                                       {copy_1_v4, copy_2_v4, copy_4_v4}};
-    static bench_write best;
-    if (!best) best = bench_best_write(copies[tp__cpu_isa()], traffic);
+    static const bench_loops copies[TP__ISA_COUNT] = {{copy_1_base, copy_2_base, copy_4_base},
+                                                      {copy_1_v3, copy_2_v3, copy_4_v3},
+                                                      {copy_1_v4, copy_2_v4, copy_4_v4}};
+    static bench_loop best;
+    if (!best) best = bench_fastest(copies[tp__cpu_isa()], traffic);
     best(traffic);
-}
-
-bench_write bench_best_write(const bench_writes writes, const bench_traffic *t) {
-    enum { TIMES = 15 };
-    double least[BENCH_WRITES] = {1, 1, 1};
-    int best = 0;
-    for (int i = 0; i < TIMES; i++)
-        for (int w = 0; w < BENCH_WRITES; w++) {
-            const double start = tp__os_now();
-            writes[w](t);
-            const double seconds = tp__os_now() - start;
-            if (seconds < least[w]) least[w] = seconds;
-        }
-    for (int w = 1; w < BENCH_WRITES; w++)
-        if (least[w] < least[best]) best = w;
-    return writes[best];
 }
 
 static void memory_copy(void *traffic) {

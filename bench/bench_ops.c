@@ -68,9 +68,9 @@ DEFINE_ADD(add_2, 2)
 DEFINE_ADD(add_4, 4)
 
 static void add_loop(void *traffic) {
-    static const bench_writes adds = {add_1, add_2, add_4};
-    static bench_write best;
-    if (!best) best = bench_best_write(adds, traffic);
+    static const bench_loops adds = {add_1, add_2, add_4};
+    static bench_loop best;
+    if (!best) best = bench_fastest(adds, traffic);
     best(traffic);
 }
 
