@@ -174,12 +174,72 @@ static void transposes(void **state) {
     tp_scope_end(s);
 }
 
+/* ---- columns: each has the same sum whatever stands beside it -------------------------------- */
+
+static tp_tensor *sums(tp_tensor *x) {
+    return tp_sum_dim(x, TP_DIMS(0), 0);
+}
+static tp_tensor *largest(tp_tensor *x) {
+    return tp_max_dim(x, 0, 0, NULL);
+}
+static tp_tensor *spread(tp_tensor *x) {
+    return tp_std_dim(x, TP_DIMS(0), 0);
+}
+typedef tp_tensor *(*reduction)(tp_tensor *x);
+static const reduction reductions[] = {sums, largest, spread};
+
+/* Columns [from, from + n) of fn(x) are those of a copy of them, which is small. */
+static void check_columns(reduction fn, tp_tensor *x, int64_t from, int64_t n) {
+    tp_scope s = tp_scope_begin();
+    const tp_tensor *whole = fn(x), *part = fn(tp_clone(tp_slice(x, 1, from, from + n, 1)));
+    assert_non_null(whole);
+    assert_non_null(part);
+    const size_t size = tp_dtype_size(tp_dtype_of(whole));
+    const char *got = tp_data_ptr(whole);
+    tpt_same_bits(got + (size_t)from * size, tp_data_ptr(part), (size_t)n * size);
+    tp_scope_end(s);
+}
+
+static void columns(void **state) {
+    (void)state;
+    static const struct {
+        int64_t rows, columns, part;
+    } size[] = {{1600, 1500, 1024}, {16000, 256, 128}, {2680, 784, 781}, {9001, 240, 200}};
+    tp_scope s = tp_scope_begin();
+    for (int k = 0; k < TP__COUNT(size); k++) {
+        tp_tensor *x = numbers(size[k].rows, size[k].columns);
+        for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++)
+            for (int r = 0; r < TP__COUNT(reductions) && tp__kernels_use(isa); r++) {
+                check_columns(reductions[r], x, 0, size[k].part);
+                check_columns(reductions[r], x, size[k].columns - size[k].part, size[k].part);
+            }
+    }
+    tp__kernels_use(tp__cpu_isa());
+    tp_scope_end(s);
+}
+
+/* Narrow ones are read as if several rows were one: whole numbers, whose sums are exact. */
+static void narrow_columns(void **state) {
+    (void)state;
+    enum { FEW = 5, MANY = 500003 };
+    tp_scope s = tp_scope_begin();
+    tp_tensor *x = tp_zeros(TP_SHAPE(MANY, FEW), TP_FLOAT32);
+    double sum[FEW] = {0};
+    float *const v = tp_data_f32(x);
+    for (int64_t i = 0; i < MANY * FEW; i++) sum[i % FEW] += v[i] = (float)(i % 17);
+    for (tp__isa isa = TP__ISA_BASE; isa < TP__ISA_COUNT; isa++) {
+        if (!tp__kernels_use(isa)) continue;
+        const float *const got = tp_data_f32(sums(x));
+        for (int c = 0; c < FEW; c++) assert_true(got[c] == (float)sum[c]);
+    }
+    tp__kernels_use(tp__cpu_isa());
+    tp_scope_end(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(dense_operands),
-        TPT(other_operands),
-        TPT(results_in_views),
-        TPT(transposes),
+        TPT(dense_operands), TPT(other_operands), TPT(results_in_views),
+        TPT(transposes),     TPT(columns),        TPT(narrow_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,7 @@ typedef struct tp__red_best {
 
 /* Which four rows of columns join first: neighbours, or one of each quarter; and do they come from
  * memory, to which streams are worth more than to caches? */
-typedef enum tp__red_fours { TP__FOURS_NEAR, TP__FOURS_FAR, TP__FOURS_FAR_IN_MEMORY } tp__red_fours;
+typedef enum tp__red_fours { TP__FOURS_NEAR, TP__FOURS_FAR, TP__FOURS_IN_MEMORY } tp__red_fours;
 
 typedef struct tp__red_kernel {
     size_t in, acc, out; /* bytes of an element, an accumulator and a result */

@@ -50,7 +50,7 @@ typedef void (*tp__pw_fn)(const tp__pw_block *b);
  * SUMSQDEV: sum of (x - m)^2, m the f64 mean given per output in `aux` (f64[outer, inner]); floats.
  * red = 0 gives the identity (SUM 0, PROD 1, ANY 0, ALL 1); MAX, MIN, ARG* are not called with it.
  * Float sums: 4 x 16 fixed lanes within chunks of TP__RED_CHUNK, columns by four rows at a time (of
- * 1024 columns and more one of each quarter of a chunk), chunks joined in a fixed tree. */
+ * 512 columns and more one of each quarter of a chunk), chunks joined in a fixed tree. */
 typedef enum tp__red_op {
     TP__RED_SUM,
     TP__RED_PROD,

@@ -29,6 +29,13 @@
 #define EXPORT(name) CAT(CAT(tp__##name, SUF), TP_ISA)
 #define IS_NAN(x) ((x) != (x))
 
+/* Reads every line, in order: a processor that sees a stream fetches what follows, and it sees none
+ * where several rows of a page are read side by side. */
+TP__INLINE void read_lines(const void *from, int64_t bytes) {
+    const volatile char *const x = from;
+    for (int64_t b = 0; b < bytes; b += 64) (void)x[b];
+}
+
 /* Whole lines from a buffer in the cache to where they are not read again soon. */
 TP__INLINE void store_past_caches(void *to, const void *from, int bytes) {
     TP__UNROLL

@@ -10,9 +10,10 @@
 
 enum {
     TILE = TP__PW_TILE, /* elements that a tile should have at least */
+    WIDE = 512,         /* so many columns are added by quarters of their chunk */
     BLOCK = 1024,       /* columns of a block; ... */
-    WIDE_BLOCK = 4096,  /* ... where there are many, of which ... */
-    ENOUGH = 16,        /* ... there remain so many pieces */
+    WIDE_BLOCK = 65536, /* ... at most, and more than that where ... */
+    ENOUGH = 16,        /* ... so many pieces remain */
     PIECE = 65536,      /* elements of a block's chunk */
     FEW = 64,
     MANY = 256,       /* rows of a block's chunk: a byte counts them where the best is sought */
@@ -45,7 +46,15 @@ static const tp__red_kernel *kernel_of(const tp__reduce *r) {
 
 /* So many columns are added by quarters of their chunk. */
 static bool is_wide(const tp__reduce *r) {
-    return r->inner >= BLOCK;
+    return r->inner >= WIDE;
+}
+
+/* Columns of a block where there are so many pieces without blocks: all, as rows are read in long
+ * streams then, unless too few pieces remain. */
+static int64_t wide_block(const tp__reduce *r, int64_t pieces) {
+    const int64_t least = ceil_div(r->inner, WIDE_BLOCK), enough = ceil_div(ENOUGH, pieces);
+    const int64_t block = ceil_div(r->inner, least > enough ? least : enough);
+    return block < BLOCK ? BLOCK : block;
 }
 
 static plan make_plan(const tp__reduce *r) {
@@ -58,14 +67,14 @@ static plan make_plan(const tp__reduce *r) {
     if (r->op == TP__RED_ARGMAX || r->op == TP__RED_ARGMIN)
         p.chunk = r->inner == 1 ? p.chunk : MANY;
     p.chunks = r->red > p.chunk ? ceil_div(r->red, p.chunk) : 1;
-    if (r->outer * p.chunks * (r->inner / WIDE_BLOCK) >= ENOUGH) p.block = WIDE_BLOCK;
+    if (is_wide(r)) p.block = wide_block(r, r->outer * p.chunks);
     p.blocks = ceil_div(r->inner, p.block);
     p.items = r->outer * p.chunks * p.blocks;
     const int64_t elements = (r->red < p.chunk ? r->red + 1 : p.chunk) * p.block;
     const int64_t all = p.items * elements;
     const bool large = all * p.size >= TP__LARGE;
     p.group = 1 + ((large ? tp__large_tile(all) : TILE) - 1) / elements;
-    if (is_wide(r)) p.fours = large ? TP__FOURS_FAR_IN_MEMORY : TP__FOURS_FAR;
+    p.fours = (is_wide(r) ? TP__FOURS_FAR : 0) | (large ? TP__FOURS_IN_MEMORY : 0);
     return p;
 }
 
@@ -92,7 +101,7 @@ static void reduce_narrow(const plan *p, const char *x, int64_t n, char *acc) {
     const int64_t w = p->r->inner, fold = NARROW / w + 1, whole = n / fold;
     _Alignas(64) char wide[2 * NARROW * sizeof(double)];
     const int64_t bytes = w * (int64_t)p->k->acc;
-    p->k->cols(x, whole, fold * w, fold * w, TP__FOURS_NEAR, 0, NULL, wide);
+    p->k->cols(x, whole, fold * w, fold * w, p->fours, 0, NULL, wide);
     for (int64_t k = fold; k > 1; k -= k / 2)
         p->k->join(wide, wide + (k - k / 2) * bytes, k / 2 * w);
     p->k->cols(x + whole * fold * w * p->size, n - whole * fold, w, w, TP__FOURS_NEAR, 0, NULL,
