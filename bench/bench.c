@@ -26,6 +26,9 @@ static const char usage[] = "usage: taper-bench [options]\n"
 /* Seconds of a sample, at least: short beside a time slice; with threads, long beside a job. */
 static const double SAMPLE = 3e-4, SAMPLE_OF_THREADS = 2e-3;
 static const double COLD = 0.03; /* beside this, cold caches do not matter */
+/* A processor that had nothing to do while a process with one thread was measured needs so long
+ * until it is as fast as the other again. */
+static const double AWAKE = 8e-3;
 enum { FEWEST_ROUNDS = 5 };
 static const double TORCH_2 = 1.2;
 
@@ -100,13 +103,14 @@ static bool is_absent(const bench_contender *c) {
 /* How a contender is sampled: so many calls; 0: it is absent, or fails. */
 typedef struct plan {
     int64_t calls;
-    bool warm; /* after one more, which is not timed */
+    int64_t warm; /* calls before them, which are not timed */
     double seconds;
 } plan;
 
-/* The contender before has left its own data in the caches, and threads have gone to sleep
- * meanwhile: where a sample is one call of some length, or several threads take part, a call is
- * made before it. What waking a thread costs has rows of its own. */
+/* The contender before has left its own data in the caches, and threads and their processors have
+ * gone to sleep meanwhile: where a sample is one call of some length, a call is made before it,
+ * where several threads take part, as many as take AWAKE. What waking a thread costs has rows of
+ * its own. */
 static plan plan_for(const bench_row *row, int c) {
     if (is_absent(&row->contender[c])) return (plan){0};
     double t = sample(row, c, 1); /* touches memory, starts threads, generates code */
@@ -115,8 +119,10 @@ static plan plan_for(const bench_row *row, int c) {
     const double least = row->threads > 1 ? SAMPLE_OF_THREADS : SAMPLE;
     while (!option.quick && (t = sample(row, c, calls) * (double)calls) < least && !row->far)
         calls = t < least / 16 ? calls * 8 : (int64_t)((double)calls * least / t * 1.1) + 1;
-    const bool warm = (calls == 1 || row->threads > 1) && t < COLD && !option.quick;
-    return (plan){calls, warm, warm ? t + t / (double)calls : t};
+    const double call = t / (double)calls;
+    const bool cold = t < COLD && !option.quick;
+    const int64_t warm = cold ? 1 + (int64_t)(AWAKE / call) : 0;
+    return (plan){calls, warm, t + (double)warm * call};
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -262,7 +268,7 @@ static void fill_caches(void) {
 static void take_sample(bench_row *row, int c, const plan *p, double *seconds) {
     bench_contender *k = &row->contender[c];
     if (is_absent(k)) return;
-    if (p->warm) (void)sample(row, c, 1);
+    if (p->warm) (void)sample(row, c, p->warm);
     if (row->far) fill_caches();
     *seconds = p->calls ? sample(row, c, p->calls) : (double)NAN;
     if (!isnan(*seconds)) return;

@@ -12,9 +12,10 @@
 
 #include "base/base.h"
 
-enum { SMALL = 65536, LARGE = 16 << 20 };
+enum { SMALL = 65536, LARGE = 16 << 20, PIXELS = 784, IMAGES = LARGE / PIXELS };
 
-static tp_tensor *a, *b, *row, *leaf, *few, *other; /* kept for the whole group */
+/* Kept for the whole group; images: a's numbers as rows of PIXELS. */
+static tp_tensor *a, *b, *row, *images, *leaf, *few, *other;
 static bool failed;
 
 static void must(const void *result) {
@@ -37,6 +38,7 @@ IN_SCOPE(run_mul, tp_mul(a, b))
 IN_SCOPE(run_relu, tp_relu(a))
 IN_SCOPE(run_sum, tp_sum(a))
 IN_SCOPE(run_mean_rows, tp_mean_dim(a, TP_DIMS(0), 0))
+IN_SCOPE(run_mean_images, tp_mean_dim(images, TP_DIMS(0), 0))
 IN_SCOPE(run_mean_columns, tp_mean_dim(a, TP_DIMS(1), 0))
 IN_SCOPE(run_add_row, tp_add(a, row))
 IN_SCOPE(run_transpose, tp_clone(tp_T(a)))
@@ -100,6 +102,13 @@ static void make(int64_t rows_, int64_t columns) {
     b = tp_keep(tp_rand(TP_SHAPE(rows_, columns), TP_FLOAT32, NULL));
     row = tp_keep(tp_rand(TP_SHAPE(columns), TP_FLOAT32, NULL));
 }
+static tp_tensor *images_of(tp_tensor *x) {
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *pixels = tp_slice(tp_flatten(x, 0, -1), 0, 0, (int64_t)IMAGES * PIXELS, 1);
+    tp_tensor *result = tp_keep(tp_reshape(pixels, TP_SHAPE(IMAGES, PIXELS)));
+    tp_scope_end(s);
+    return result;
+}
 static void drop(void) {
     tp_free(a);
     tp_free(b);
@@ -143,7 +152,8 @@ typedef struct large_op {
 static void large_rows(const large_op *op, int n, int threads, const char *limit,
                        void (*best)(void *), bench_traffic *t, double bytes) {
     static const char setup[] = "a = torch.rand(4096, 4096) + 0.5; b = torch.rand(4096, 4096)\n"
-                                "row = torch.rand(4096)";
+                                "row = torch.rand(4096)\n"
+                                "images = a.flatten()[:21399 * 784].view(21399, 784)";
     shared_loop shared = {best, *t};
     for (; n > 0; n--, op++) {
         bench_row r = {.group = "ops",
@@ -186,6 +196,7 @@ static void large_ops_on(int threads, bench_traffic *t) {
                           reads[] = {
                               {"sum of 16 M", run_sum, "a.sum()", 0.9, 1},
                               {"mean of 16 M over rows", run_mean_rows, "a.mean(0)", 0.9, 1},
+                              {"mean of 21,399 images", run_mean_images, "images.mean(0)", 0.9, 1},
                               {"mean of 16 M over columns", run_mean_columns, "a.mean(1)", 0.9, 1}};
     if (tp_set_num_threads(threads)) return;
     large_rows(two, TP__COUNT(two), threads, "loop", add_loop, t, 3);
@@ -195,13 +206,14 @@ static void large_ops_on(int threads, bench_traffic *t) {
 static void large_ops(void) {
     make(4096, LARGE / 4096);
     tp_tensor *out = tp_keep(tp_zeros(TP_SHAPE(LARGE), TP_FLOAT32));
-    if (!a || !b || !out) return;
+    if (!a || !b || !out || !(images = images_of(a))) return;
     bench_traffic t = {.x = tp_data_f32(a), .y = tp_data_f32(out), .n = LARGE};
     bench_read(&t); /* these find out how, before threads ask */
     bench_copy(&t);
     add_loop(&t);
     large_ops_on(1, &t);
     if (bench_threads() > 1) large_ops_on(bench_threads(), &t);
+    tp_free(images);
     tp_free(out);
     drop();
 }
