@@ -72,22 +72,24 @@ enum { PAST_STREAMS = TP__PW_STREAMS(TP_ISA_LEVEL >= 4 ? TP__ISA_V4 : TP__ISA_BA
     }
 
 /* The same for two operands of type T, of which the first or second (row: 1 or 2) is read once for
- * all streams, into registers. */
-#define PAST_ROW(name, loop, OUT, T, row)                                                      \
+ * all streams, into registers. Turns of two lines are best with four streams, as processors that
+ * have AVX-512 take them. */
+#define PAST_ROW(name, loop, T, row)                                                           \
     static void name(int64_t n, const tp__pw_place *at, double p_, double q_) {                \
-        for (int64_t i = 0; i < n; i += TP__PW_STEP) {                                         \
-            _Alignas(64) char once[TP__PW_STEP * sizeof(T)];                                   \
+        enum { TURN = TP_ISA_LEVEL >= 4 ? 128 / (int)sizeof(T) : TP__PW_STEP };                \
+        for (int64_t i = 0; i < n; i += TURN) {                                                \
+            _Alignas(64) char once[TURN * sizeof(T)];                                          \
             const char *const from = (const char *)at[0].ptr[row] + i * (int64_t)sizeof(T);    \
             TP__UNROLL                                                                         \
             for (int b = 0; b < (int)sizeof once; b += VECTOR_BYTES)                           \
                 store_f32(once + b, load_f32(from + b));                                       \
             TP__UNROLL                                                                         \
             for (int s = 0; s < PAST_STREAMS; s++) {                                           \
-                _Alignas(64) OUT data[TP__PW_STEP];                                            \
+                _Alignas(64) T data[TURN];                                                     \
                 void *const here[TP__PW_ARGS] = {data, (row) == 1 ? once : FROM(1, sizeof(T)), \
                                                  (row) == 2 ? once : FROM(2, sizeof(T))};      \
-                loop(TP__PW_STEP, here, p_, q_);                                               \
-                store_past_caches(FROM(0, sizeof(OUT)), data, (int)sizeof data);               \
+                loop(TURN, here, p_, q_);                                                      \
+                store_past_caches(FROM(0, sizeof(T)), data, (int)sizeof data);                 \
             }                                                                                  \
         }                                                                                      \
     }
