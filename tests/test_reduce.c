@@ -198,9 +198,10 @@ static void for_each_reduction(int64_t outer, int64_t red, int64_t inner) {
 
 static void small_shapes(void **state) {
     (void)state;
-    static const int64_t shape[][3] = {{1, 1, 1},    {1, 17, 1},   {5, 10, 1},  {3, 257, 1},
-                                       {1, 5, 7},    {1, 300, 10}, {2, 260, 3}, {4, 16, 49},
-                                       {1, 4096, 1}, {2, 4097, 1}, {1, 0, 1},   {3, 0, 5}};
+    static const int64_t shape[][3] = {{1, 1, 1},    {1, 17, 1},   {5, 10, 1},   {3, 257, 1},
+                                       {1, 5, 7},    {1, 300, 10}, {2, 260, 3},  {4, 16, 49},
+                                       {1, 4096, 1}, {2, 4097, 1}, {1, 0, 1},    {3, 0, 5},
+                                       {100, 10, 1}, {37, 16, 1},  {4099, 3, 1}, {1, 90, 77}};
     for (int i = 0; i < TP__COUNT(shape); i++)
         for_each_reduction(shape[i][0], shape[i][1], shape[i][2]);
 }
@@ -231,8 +232,9 @@ static void long_rows_and_columns(void **state) {
  * of columns, and chunks of many of their rows. */
 static void large_shapes(void **state) {
     (void)state;
-    static const int64_t shape[][3] = {
-        {1, 2200003, 1}, {3, 700001, 1}, {2100, 1031, 1}, {1, 1027, 4100}, {1, 4099, 1030}};
+    static const int64_t shape[][3] = {{1, 2200003, 1}, {3, 700001, 1},  {2100, 1031, 1},
+                                       {1, 1027, 4100}, {1, 4099, 1030}, {1, 22001, 99},
+                                       {1, 2701, 783},  {1, 500009, 5}};
     for (int i = 0; i < TP__COUNT(shape); i++) {
         try_reduction(TP__RED_SUM, TP_FLOAT32, shape[i][0], shape[i][1], shape[i][2], PLAIN);
         try_reduction(TP__RED_SUM, TP_FLOAT64, shape[i][0], shape[i][1], shape[i][2], PLAIN);
@@ -260,6 +262,43 @@ static void sums_stay_accurate(void **state) {
             assert_true(fabs(out[i] / (0.1f * (double)(N / inner)) - 1) < 2e-6);
     }
     free(x);
+}
+
+/* Signs of zeros and all: what several rows abreast give is what each gives alone. */
+static void try_alone(tp__red_op op, tp_dtype d, const void *x, int64_t rows, int64_t n) {
+    const int64_t size = size_of[result_of(op, d)], bytes = n * size_of[d];
+    char *const all = get_memory((size_t)(rows * size)), one[8];
+    tp__reduce r = {.op = op, .dtype = d, .outer = rows, .red = n, .inner = 1, .x = x, .out = all};
+    run(&r);
+    level_nans(result_of(op, d), all, rows);
+    r.outer = 1;
+    r.out = one;
+    for (int64_t i = 0; i < rows; i++) {
+        r.x = (const char *)x + i * bytes;
+        run(&r);
+        level_nans(result_of(op, d), one, 1);
+        if (memcmp(one, all + i * size, (size_t)size))
+            fail_msg("%s %s: row %ld of [%ld, %ld]", op_name[op], name_of[d], (long)i, (long)rows,
+                     (long)n);
+    }
+    free(all);
+}
+
+static void short_rows_are_as_alone(void **state) {
+    (void)state;
+    enum { ROWS = 45, MOST = 17 };
+    static const double some[] = {0, -0.0, 1, -1, 0.1, NAN, INFINITY};
+    float f[ROWS * MOST];
+    double g[ROWS * MOST];
+    for (int zeros = 0; zeros < 2; zeros++) {
+        for (int i = 0; i < ROWS * MOST; i++)
+            f[i] = (float)(g[i] = some[tpt_random_below(zeros ? 2 : TP__COUNT(some))]);
+        for (tp__red_op op = TP__RED_SUM; op <= TP__RED_ARGMIN; op++)
+            for (int64_t n = 1; n <= MOST; n++) {
+                try_alone(op, TP_FLOAT32, f, ROWS, n);
+                try_alone(op, TP_FLOAT64, g, ROWS, n);
+            }
+    }
 }
 
 static void first_of_equals(void **state) {
@@ -468,9 +507,15 @@ static void rows_with_infinities(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(small_shapes),  TPT(random_shapes),        TPT(long_rows_and_columns),
-        TPT(large_shapes),  TPT(sums_stay_accurate),   TPT(first_of_equals),
-        TPT(row_functions), TPT(rows_with_infinities),
+        TPT(small_shapes),
+        TPT(random_shapes),
+        TPT(long_rows_and_columns),
+        TPT(large_shapes),
+        TPT(sums_stay_accurate),
+        TPT(first_of_equals),
+        TPT(short_rows_are_as_alone),
+        TPT(row_functions),
+        TPT(rows_with_infinities),
     };
     return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
 }
