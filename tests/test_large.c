@@ -45,6 +45,9 @@ static tp_tensor *divide(tp_tensor *x, tp_tensor *y) {
 static tp_tensor *less(tp_tensor *x, tp_tensor *y) {
     return tp_lt(x, y);
 }
+static tp_tensor *maximum(tp_tensor *x, tp_tensor *y) {
+    return tp_maximum(x, y);
+}
 static tp_tensor *relu(tp_tensor *x, tp_tensor *y) {
     (void)y;
     return tp_relu(x);
@@ -123,6 +126,23 @@ static void other_operands(void **state) {
     tp_tensor *wide = numbers(ROWS, 4 * COLUMNS);
     at_every_level(less, wide, numbers(ROWS, 4 * COLUMNS));
     tp_scope_end(s);
+}
+
+/* One row for all, of which several are taken as one. */
+static void common_rows(void **state) {
+    (void)state;
+    static const int64_t size[][2] = {{3008, 784}, {24064, 100}, {240000, 10}, {800000, 3}};
+    for (int k = 0; k < TP__COUNT(size); k++) {
+        tp_scope s = tp_scope_begin();
+        const int64_t rows = size[k][0] / PART * PART;
+        tp_tensor *x = numbers(rows, size[k][1]), *row = numbers(1, size[k][1]);
+        at_every_level(add, x, row);
+        check(sub, row, x);
+        check(less, x, row);
+        check(maximum, x, row);
+        check(divide, tp_to(x, TP_FLOAT64), tp_to(row, TP_FLOAT64));
+        tp_scope_end(s);
+    }
 }
 
 /* Into rows of a larger tensor, which begin anywhere, or with lines of memory. */
@@ -238,7 +258,7 @@ static void narrow_columns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(dense_operands), TPT(other_operands), TPT(results_in_views),
+        TPT(dense_operands), TPT(other_operands), TPT(common_rows),    TPT(results_in_views),
         TPT(transposes),     TPT(columns),        TPT(narrow_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

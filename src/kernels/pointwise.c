@@ -256,6 +256,57 @@ static void run_large(const job *j, const tp__pw_loops *l) {
     _mm_sfence(); /* before another thread is told that it is there */
 }
 
+/* A row that all rows have in common is written several times into a buffer, so that as many rows
+ * are one: of at least a few steps, and of whole ones if that many fit. */
+enum { ROW_BYTES = 32 << 10, LEAST_STEPS = 32 };
+
+/* The operand that is such a row, if all others are dense across rows; 0: none. */
+static int common_row(const job *j) {
+    int common = 0;
+    for (int k = 0; k < TP__PW_ARGS; k++) {
+        const int64_t size = j->k->size[k];
+        if (!size || (j->row[k] == j->n * size && j->col[k] == size)) continue;
+        if (common || k == 0 || j->row[k] || j->col[k] != size) return 0;
+        common = k;
+    }
+    return common;
+}
+
+/* How many rows are to be one; 1: none. */
+static int64_t rows_in_one(const job *j, int common) {
+    if (j->n % STEP == 0 || !common) return 1;
+    const int64_t most = ROW_BYTES / (j->n * j->k->size[common]);
+    int64_t whole = 1; /* rows that are whole steps: a power of two, as STEP is one */
+    while (whole * j->n % STEP) whole *= 2;
+    const int64_t least = whole <= most ? whole : 1;
+    int64_t rows = least;
+    while (rows * 2 <= most && rows * j->n < LEAST_STEPS * STEP) rows *= 2;
+    return rows <= j->m ? rows : 1;
+}
+
+static void run_large_rows(const job *j, const tp__pw_loops *l) {
+    const int common = common_row(j);
+    const int64_t rows = rows_in_one(j, common), whole = j->m / rows * rows;
+    if (rows == 1) {
+        run_large(j, l);
+        return;
+    }
+    _Alignas(LINE) char data[ROW_BYTES];
+    const int size = j->k->size[common];
+    pack(data, j->ptr[common], size, rows, j->n, 0, size);
+    job one = *j, rest = *j;
+    one.m = j->m / rows;
+    one.n = rows * j->n;
+    one.ptr[common] = data;
+    rest.m -= whole;
+    for (int k = 0; k < TP__PW_ARGS; k++) {
+        one.row[k] *= rows;
+        rest.ptr[k] += whole * j->row[k];
+    }
+    run_large(&one, l);
+    if (rest.m) run_large(&rest, l);
+}
+
 /* Rows that one of the kernel's loops takes as they are. */
 static void run_rows(const job *j, const tp__pw_loops *l) {
     for (int64_t i = 0; i < j->m; i++) {
@@ -303,10 +354,10 @@ TP__APART static void drive_any(const tp__pw_kernel *kernel, const tp__pw_block 
     if (b->m <= 0 || b->n <= 0) return;
     const job j = merge_rows(kernel, b);
     const tp__pw_loops *l = loops_for(&j);
-    if (j.m > 1 && j.n < SHORT_ROW)
+    if (j.m > 1 && j.n < SHORT_ROW && !(j.large && l && rows_in_one(&j, common_row(&j)) > 1))
         run_short_rows(&j);
     else if (l)
-        (j.large ? run_large : run_rows)(&j, l);
+        (j.large ? run_large_rows : run_rows)(&j, l);
     else
         run_pieces(&j);
 }
