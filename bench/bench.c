@@ -26,8 +26,8 @@ static const char usage[] = "usage: taper-bench [options]\n"
 /* Seconds of a sample, at least: short beside a time slice; with threads, long beside a job. */
 static const double SAMPLE = 3e-4, SAMPLE_OF_THREADS = 2e-3;
 static const double COLD = 0.03; /* beside this, cold caches do not matter */
-/* A processor that had nothing to do while a process with one thread was measured needs so long
- * until it is as fast as the other again. */
+/* A processor that had nothing to do while another process was measured needs so long until it is
+ * as fast as before. */
 static const double AWAKE = 8e-3;
 enum { FEWEST_ROUNDS = 5 };
 static const double TORCH_2 = 1.2;
@@ -107,10 +107,9 @@ typedef struct plan {
     double seconds;
 } plan;
 
-/* The contender before has left its own data in the caches, and threads and their processors have
- * gone to sleep meanwhile: where a sample is one call of some length, a call is made before it,
- * where several threads take part, as many as take AWAKE. What waking a thread costs has rows of
- * its own. */
+/* The contender before has left its own data in the caches, and threads and processors have gone to
+ * sleep meanwhile: unless a sample is long beside that, calls are made before it that take AWAKE.
+ * What waking a thread costs has rows of its own. */
 static plan plan_for(const bench_row *row, int c) {
     if (is_absent(&row->contender[c])) return (plan){0};
     double t = sample(row, c, 1); /* touches memory, starts threads, generates code */
@@ -120,8 +119,8 @@ static plan plan_for(const bench_row *row, int c) {
     while (!option.quick && (t = sample(row, c, calls) * (double)calls) < least && !row->far)
         calls = t < least / 16 ? calls * 8 : (int64_t)((double)calls * least / t * 1.1) + 1;
     const double call = t / (double)calls;
-    const bool cold = t < COLD && !option.quick;
-    const int64_t warm = cold ? 1 + (int64_t)(AWAKE / call) : 0;
+    const bool is_short = t < COLD && !option.quick;
+    const int64_t warm = is_short ? 1 + (int64_t)(AWAKE / call) : 0;
     return (plan){calls, warm, t + (double)warm * call};
 }
 

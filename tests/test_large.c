@@ -131,7 +131,8 @@ static void other_operands(void **state) {
 /* One row for all, of which several are taken as one. */
 static void common_rows(void **state) {
     (void)state;
-    static const int64_t size[][2] = {{3008, 784}, {24064, 100}, {240000, 10}, {800000, 3}};
+    static const int64_t size[][2] = {
+        {3008, 784}, {24064, 100}, {37888, 64}, {240000, 10}, {800000, 3}};
     for (int k = 0; k < TP__COUNT(size); k++) {
         tp_scope s = tp_scope_begin();
         const int64_t rows = size[k][0] / PART * PART;

@@ -267,7 +267,8 @@ static void sums_stay_accurate(void **state) {
 /* Signs of zeros and all: what several rows abreast give is what each gives alone. */
 static void try_alone(tp__red_op op, tp_dtype d, const void *x, int64_t rows, int64_t n) {
     const int64_t size = size_of[result_of(op, d)], bytes = n * size_of[d];
-    char *const all = get_memory((size_t)(rows * size)), one[8];
+    char *const all = get_memory((size_t)(rows * size));
+    _Alignas(8) char one[8];
     tp__reduce r = {.op = op, .dtype = d, .outer = rows, .red = n, .inner = 1, .x = x, .out = all};
     run(&r);
     level_nans(result_of(op, d), all, rows);

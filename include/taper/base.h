@@ -119,7 +119,7 @@ TP_API void tp_thread_end(void);
 
 /* Threads that one operation may use, this one included. 0 restores the default: TAPER_THREADS if
  * set, else the processors this process may run on, its cgroup quota respected. Results do not
- * depend on it. EVALUE below 0 or above 1024. */
+ * depend on it, but for the sign and payload of a NaN. EVALUE below 0 or above 1024. */
 TP_API TP_MUST_CHECK tp_status tp_set_num_threads(int n);
 TP_API int tp_get_num_threads(void);
 

@@ -60,9 +60,13 @@ typedef struct tp__red_best {
     int64_t index;
 } tp__red_best;
 
-/* Which four rows of columns join first: neighbours, or one of each quarter; and do they come from
- * memory, to which streams are worth more than to caches? */
-typedef enum tp__red_fours { TP__FOURS_NEAR, TP__FOURS_FAR, TP__FOURS_IN_MEMORY } tp__red_fours;
+/* Flags: of columns, the four rows that join first are one of each quarter (FAR), not neighbours;
+ * they come from memory, to which streams are worth more than to caches (IN_MEMORY). */
+typedef enum tp__red_fours {
+    TP__FOURS_NEAR = 0,
+    TP__FOURS_FAR = 1,
+    TP__FOURS_IN_MEMORY = 2
+} tp__red_fours;
 
 typedef struct tp__red_kernel {
     size_t in, acc, out; /* bytes of an element, an accumulator and a result */

@@ -71,9 +71,9 @@ enum { PAST_STREAMS = TP__PW_STREAMS(TP_ISA_LEVEL >= 4 ? TP__ISA_V4 : TP__ISA_BA
         }                                                                        \
     }
 
-/* The same for two operands of type T, of which the first or second (row: 1 or 2) is read once for
- * all streams, into registers. Turns of two lines are best with four streams, as processors that
- * have AVX-512 take them. */
+/* The same for two operands and a result of type T, of which the first or second operand (row: 1 or
+ * 2) is read once for all streams, into registers. With the four streams of AVX-512, turns of two
+ * lines are fastest. */
 #define PAST_ROW(name, loop, T, row)                                                           \
     static void name(int64_t n, const tp__pw_place *at, double p_, double q_) {                \
         enum { TURN = TP_ISA_LEVEL >= 4 ? 128 / (int)sizeof(T) : TP__PW_STEP };                \

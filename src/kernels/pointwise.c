@@ -256,8 +256,8 @@ static void run_large(const job *j, const tp__pw_loops *l) {
     _mm_sfence(); /* before another thread is told that it is there */
 }
 
-/* A row that all rows have in common is written several times into a buffer, so that as many rows
- * are one: of at least a few steps, and of whole ones if that many fit. */
+/* A row common to all rows is repeated in a buffer, and so many rows are run as one: until they are
+ * LEAST_STEPS steps, and a multiple of STEP if that fits. */
 enum { ROW_BYTES = 32 << 10, LEAST_STEPS = 32 };
 
 /* The operand that is such a row, if all others are dense across rows; 0: none. */
@@ -274,7 +274,7 @@ static int common_row(const job *j) {
 
 /* How many rows are to be one; 1: none. */
 static int64_t rows_in_one(const job *j, int common) {
-    if (j->n % STEP == 0 || !common) return 1;
+    if (!common || (j->n >= SHORT_ROW && j->n % STEP == 0)) return 1;
     const int64_t most = ROW_BYTES / (j->n * j->k->size[common]);
     int64_t whole = 1; /* rows that are whole steps: a power of two, as STEP is one */
     while (whole * j->n % STEP) whole *= 2;
@@ -284,7 +284,7 @@ static int64_t rows_in_one(const job *j, int common) {
     return rows <= j->m ? rows : 1;
 }
 
-static void run_large_rows(const job *j, const tp__pw_loops *l) {
+TP__APART static void run_large_rows(const job *j, const tp__pw_loops *l) {
     const int common = common_row(j);
     const int64_t rows = rows_in_one(j, common), whole = j->m / rows * rows;
     if (rows == 1) {
@@ -300,6 +300,7 @@ static void run_large_rows(const job *j, const tp__pw_loops *l) {
     one.ptr[common] = data;
     rest.m -= whole;
     for (int k = 0; k < TP__PW_ARGS; k++) {
+        if (!j->k->size[k]) continue;
         one.row[k] *= rows;
         rest.ptr[k] += whole * j->row[k];
     }

@@ -12,8 +12,8 @@ enum {
     TILE = TP__PW_TILE, /* elements that a tile should have at least */
     WIDE = 512,         /* so many columns are added by quarters of their chunk */
     BLOCK = 1024,       /* columns of a block; ... */
-    WIDE_BLOCK = 65536, /* ... at most, and more than that where ... */
-    ENOUGH = 16,        /* ... so many pieces remain */
+    WIDE_BLOCK = 65536, /* ... or up to so many where ... */
+    ENOUGH = 8,         /* ... so many pieces remain for each thread */
     PIECE = 65536,      /* elements of a block's chunk */
     FEW = 64,
     MANY = 256,       /* rows of a block's chunk: a byte counts them where the best is sought */
@@ -49,10 +49,11 @@ static bool is_wide(const tp__reduce *r) {
     return r->inner >= WIDE;
 }
 
-/* Columns of a block where there are so many pieces without blocks: all, as rows are read in long
- * streams then, unless too few pieces remain. */
+/* Columns of a block where there are so many pieces without blocks: all, at most WIDE_BLOCK, as
+ * rows are read in long streams then, unless too few pieces remain. */
 static int64_t wide_block(const tp__reduce *r, int64_t pieces) {
-    const int64_t least = ceil_div(r->inner, WIDE_BLOCK), enough = ceil_div(ENOUGH, pieces);
+    const int64_t least = ceil_div(r->inner, WIDE_BLOCK),
+                  enough = ceil_div(ENOUGH * tp_get_num_threads(), pieces);
     const int64_t block = ceil_div(r->inner, least > enough ? least : enough);
     return block < BLOCK ? BLOCK : block;
 }
@@ -67,7 +68,7 @@ static plan make_plan(const tp__reduce *r) {
     if (r->op == TP__RED_ARGMAX || r->op == TP__RED_ARGMIN)
         p.chunk = r->inner == 1 ? p.chunk : MANY;
     p.chunks = r->red > p.chunk ? ceil_div(r->red, p.chunk) : 1;
-    if (is_wide(r)) p.block = wide_block(r, r->outer * p.chunks);
+    if (r->inner > BLOCK) p.block = wide_block(r, r->outer * p.chunks);
     p.blocks = ceil_div(r->inner, p.block);
     p.items = r->outer * p.chunks * p.blocks;
     const int64_t elements = (r->red < p.chunk ? r->red + 1 : p.chunk) * p.block;
