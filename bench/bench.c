@@ -25,7 +25,7 @@ static const char usage[] = "usage: taper-bench [options]\n"
 
 /* Seconds of a sample, at least: short beside a time slice; with threads, long beside a job. */
 static const double SAMPLE = 3e-4, SAMPLE_OF_THREADS = 2e-3;
-static const double COLD = 0.03; /* beside this, cold caches do not matter */
+static const double COLD = 0.1; /* beside this, cold caches do not matter */
 /* A processor that had nothing to do while another process was measured needs so long until it is
  * as fast as before. */
 static const double AWAKE = 8e-3;
