@@ -72,26 +72,30 @@ enum { PAST_STREAMS = TP__PW_STREAMS(TP_ISA_LEVEL >= 4 ? TP__ISA_V4 : TP__ISA_BA
     }
 
 /* The same for two operands and a result of type T, of which the first or second operand (row: 1 or
- * 2) is read once for all streams, into registers. With the four streams of AVX-512, turns of two
- * lines are fastest. */
-#define PAST_ROW(name, loop, T, row)                                                           \
-    static void name(int64_t n, const tp__pw_place *at, double p_, double q_) {                \
-        enum { TURN = TP_ISA_LEVEL >= 4 ? 128 / (int)sizeof(T) : TP__PW_STEP };                \
-        for (int64_t i = 0; i < n; i += TURN) {                                                \
-            _Alignas(64) char once[TURN * sizeof(T)];                                          \
-            const char *const from = (const char *)at[0].ptr[row] + i * (int64_t)sizeof(T);    \
-            TP__UNROLL                                                                         \
-            for (int b = 0; b < (int)sizeof once; b += VECTOR_BYTES)                           \
-                store_f32(once + b, load_f32(from + b));                                       \
-            TP__UNROLL                                                                         \
-            for (int s = 0; s < PAST_STREAMS; s++) {                                           \
-                _Alignas(64) T data[TURN];                                                     \
-                void *const here[TP__PW_ARGS] = {data, (row) == 1 ? once : FROM(1, sizeof(T)), \
-                                                 (row) == 2 ? once : FROM(2, sizeof(T))};      \
-                loop(TURN, here, p_, q_);                                                      \
-                store_past_caches(FROM(0, sizeof(T)), data, (int)sizeof data);                 \
-            }                                                                                  \
-        }                                                                                      \
+ * 2) is read once for all streams, into registers, where all places are, too: compilers would think
+ * that stores change `at`. Turns of two lines are fastest, but of four with AVX2's two streams. */
+#define PAST_ROW(name, loop, T, row)                                                       \
+    static void name(int64_t n, const tp__pw_place *at, double p_, double q_) {            \
+        enum { TURN = TP_ISA_LEVEL == 3 ? TP__PW_STEP : 128 / (int)sizeof(T) };            \
+        T *out[PAST_STREAMS], *other[PAST_STREAMS];                                        \
+        TP__UNROLL                                                                         \
+        for (int s = 0; s < PAST_STREAMS; s++)                                             \
+            out[s] = at[s].ptr[0], other[s] = at[s].ptr[3 - (row)];                        \
+        const T *const from = at[0].ptr[row];                                              \
+        for (int64_t i = 0; i < n; i += TURN) {                                            \
+            _Alignas(64) T once[TURN];                                                     \
+            TP__UNROLL                                                                     \
+            for (int b = 0; b < (int)sizeof once; b += VECTOR_BYTES)                       \
+                store_f32((char *)once + b, load_f32((const char *)(from + i) + b));       \
+            TP__UNROLL                                                                     \
+            for (int s = 0; s < PAST_STREAMS; s++) {                                       \
+                _Alignas(64) T data[TURN];                                                 \
+                void *const here[TP__PW_ARGS] = {data, (row) == 1 ? once : other[s] + i,   \
+                                                 (row) == 2 ? once : other[s] + i};        \
+                loop(TURN, here, p_, q_);                                                  \
+                store_past_caches(out[s] + i, data, (int)sizeof data);                     \
+            }                                                                              \
+        }                                                                                  \
     }
 
 /* lanes.inc. Rows are read in turns if they have so many elements, and all so many bytes. The sums
