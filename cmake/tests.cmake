@@ -40,7 +40,9 @@ endforeach()
 
 target_link_options(test_bits PRIVATE LINKER:--wrap=tp__parallel) # which counts tiles
 target_link_options(test_threads PRIVATE # which has workers on their caller's processor
-                    LINKER:--wrap=sched_getcpu,--wrap=sched_setaffinity,--wrap=sched_yield)
+                    LINKER:--wrap=sched_getcpu,--wrap=sched_setaffinity,--wrap=sched_yield
+                    LINKER:--wrap=pthread_cond_wait) # and which may have them awake late
+taper_test(test_threads_late unit test_threads 300)
 
 # A fuzz target without a fuzzer, on its corpus (tests/corpus/NOUN) and on damaged copies of that.
 file(GLOB sources CONFIGURE_DEPENDS tests/fuzz_*.c)

@@ -110,17 +110,26 @@ static void short_jobs_lose_nothing(void **state) {
     tpt_ok(tp_set_num_threads(0));
 }
 
+/* The caller's tile waits for others to have begun `begun` tiles, but not for long. A short job may
+ * be over before a worker is awake, and all of them may. */
+static void await_others(const atomic_int *begun, int expected) {
+    for (int ms = 0; ms < 3 && *begun < expected; ms++) sleep_ms(1);
+}
+
 /* A worker that the system puts aside again and again, which is a tile here that takes long
  * anywhere but on the caller, is done without for a while. Asking for threads brings it back. */
 typedef struct aside {
     pthread_t caller;
     atomic_int elsewhere, done; /* tiles; of these */
+    int before;                 /* tiles elsewhere, when the job began */
 } aside;
 
 static void tile_anywhere(void *ctx, int64_t tile) {
-    (void)tile;
     aside *a = ctx;
-    if (pthread_equal(pthread_self(), a->caller)) return;
+    if (pthread_equal(pthread_self(), a->caller)) {
+        if (tile == 0) await_others(&a->elsewhere, a->before + 1);
+        return;
+    }
     atomic_fetch_add(&a->elsewhere, 1);
     sleep_ms(20);
     atomic_fetch_add(&a->done, 1);
@@ -128,16 +137,14 @@ static void tile_anywhere(void *ctx, int64_t tile) {
 
 /* However late a worker is: what it has begun is done when the job returns. */
 static void run_aside(aside *a) {
+    a->before = a->elsewhere;
     tp__parallel(1000, tile_anywhere, a);
     assert_int_equal(a->done, a->elsewhere);
 }
 
 /* Jobs until the worker has had a tile: it may have to wake up first, on a busy machine. */
 static void run_until_elsewhere(aside *a) {
-    for (int i = 1; i < 200000 && !a->elsewhere; i++) {
-        run_aside(a);
-        if (i % 100 == 0) sleep_ms(1);
-    }
+    for (int i = 0; i < 2000 && !a->elsewhere; i++) run_aside(a);
 }
 
 /* Once is not enough, unless the system puts threads aside by itself meanwhile. It would be for 40
@@ -147,10 +154,7 @@ static bool shares_after_one(void) {
     aside a = {.caller = pthread_self()};
     run_until_elsewhere(&a);
     const int before = a.elsewhere;
-    for (int ms = 0; ms < 200 && a.elsewhere == before; ms++) {
-        sleep_ms(1);
-        run_aside(&a);
-    }
+    for (int i = 0; i < 60 && a.elsewhere == before; i++) run_aside(&a);
     return a.elsewhere > before;
 }
 
@@ -182,7 +186,7 @@ typedef struct processors {
     cpu_set_t all;
     atomic_bool differ;
     pthread_t caller;
-    atomic_int unbound; /* threads that had been bound to one */
+    atomic_int elsewhere, unbound; /* tiles; threads that had been bound to one */
 } processors;
 
 static void look_at_processors(void *ctx, int64_t tile) {
@@ -245,20 +249,41 @@ int __wrap_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set) {
     return __real_sched_setaffinity(thread, size, &one);
 }
 
-/* The system would wake it where the caller is, to wait for the caller's turn to end. */
 static void note_worker(void *ctx, int64_t tile) {
     (void)tile;
     _Atomic pid_t *worker = ctx;
     if (gettid() != getpid()) *worker = gettid();
 }
 
+/* Which thread the only worker is. The caller's tile waits for it: a short job may always be over
+ * before a worker is awake. */
+typedef struct acquaintance {
+    meeting meeting;
+    _Atomic pid_t worker;
+} acquaintance;
+
+static void meet_and_note(void *ctx, int64_t tile) {
+    acquaintance *a = ctx;
+    note_worker(&a->worker, tile);
+    meet(&a->meeting, tile);
+}
+
+static pid_t find_worker(void) {
+    acquaintance a = {.meeting.expected = 2};
+    tp__parallel(2, meet_and_note, &a);
+    assert_false(a.meeting.missed);
+    assert_int_not_equal(a.worker, 0);
+    return a.worker;
+}
+
+/* The system would wake it where the caller is, to wait for the caller's turn to end. */
 static void a_worker_that_sleeps_keeps_off_its_caller(void **state) {
     (void)state;
     cpu_set_t all, now;
     if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2)
         tpt_skip_here("a single processor");
     tpt_ok(tp_set_num_threads(2));
-    _Atomic pid_t worker = 0;
+    _Atomic pid_t worker = find_worker();
     enum { LOOKS = 5 }; /* one may see a worker that is just leaving */
     int off = 0;
     for (int time = 0; time < 2000 && off < LOOKS; time++) {
@@ -266,7 +291,7 @@ static void a_worker_that_sleeps_keeps_off_its_caller(void **state) {
         const int here = sched_getcpu();
         for (off = 0; off < LOOKS; off++) {
             sleep_ms(1);
-            if (!worker || sched_getcpu() != here) break; /* this thread has moved */
+            if (sched_getcpu() != here) break; /* this thread has moved */
             assert_int_equal(sched_getaffinity(worker, sizeof now, &now), 0);
             if (CPU_ISSET(here, &now) || CPU_COUNT(&now) != CPU_COUNT(&all) - 1) break;
         }
@@ -300,10 +325,13 @@ static void a_caller_that_has_moved_lets_workers_go(void **state) {
 }
 
 static void unbind(void *ctx, int64_t tile) {
-    (void)tile;
     processors *p = ctx;
     cpu_set_t now;
-    if (pthread_equal(pthread_self(), p->caller) || sched_getaffinity(0, sizeof now, &now)) return;
+    if (pthread_equal(pthread_self(), p->caller)) {
+        if (tile == 0) await_others(&p->elsewhere, 1);
+        return;
+    }
+    if (p->elsewhere++ || sched_getaffinity(0, sizeof now, &now)) return;
     if (CPU_COUNT(&now) == 1) p->unbound++;
     (void)sched_setaffinity(0, sizeof p->all, &p->all);
 }
@@ -323,6 +351,7 @@ static void what_others_set_stays(void **state) {
     everywhere = NULL;
     assert_int_not_equal(bound, 0);
     for (int ms = 0; ms < 20000 && !p.unbound; ms++) {
+        p.elsewhere = 0;
         tp__parallel(16, unbind, &p);
         sleep_ms(1);
     }
@@ -340,15 +369,15 @@ static void what_others_set_for_all_stays(void **state) {
     CPU_SET(first_of(&all), &one);
     CPU_XOR(&rest, &all, &one);
     tpt_ok(tp_set_num_threads(2));
-    _Atomic pid_t worker = 0;
-    for (int i = 0; i < 20000 && !worker; i++) tp__parallel(16, note_worker, &worker);
-    assert_int_not_equal(worker, 0);
+    _Atomic pid_t worker = find_worker();
     assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0); /* the caller's */
     CPU_ZERO(&now);
     for (int i = 0; i < 10000 && !CPU_EQUAL(&now, &rest); i++) {
         tp__parallel(16, note_worker, &worker);
         sleep_ms(2);
         assert_int_equal(sched_getaffinity(worker, sizeof now, &now), 0);
+        if (!CPU_EQUAL(&now, &rest)) /* it slept where the caller is now */
+            assert_int_equal(sched_setaffinity(worker, sizeof all, &all), 0);
     }
     assert_true(CPU_EQUAL(&now, &rest));
     assert_int_equal(sched_setaffinity(0, sizeof rest, &rest), 0);
@@ -691,7 +720,24 @@ static void threads_hand_over_work(void **state) {
 
 /* ---- */
 
-int main(void) {
+/* With an argument, in microseconds: whoever waited on a condition is awake only so much later. On
+ * another machine, or under a hypervisor, that is as it is anyway. */
+static int wakes_late;
+
+int __real_pthread_cond_wait(pthread_cond_t *changed, pthread_mutex_t *lock);
+int __wrap_pthread_cond_wait(pthread_cond_t *changed, pthread_mutex_t *lock);
+int __wrap_pthread_cond_wait(pthread_cond_t *changed, pthread_mutex_t *lock) {
+    const int r = __real_pthread_cond_wait(changed, lock);
+    if (!wakes_late) return r;
+    pthread_mutex_unlock(lock);
+    const struct timespec t = {0, wakes_late * 1000L};
+    nanosleep(&t, NULL);
+    pthread_mutex_lock(lock);
+    return r;
+}
+
+int main(int argc, char **argv) {
+    wakes_late = argc > 1 ? atoi(argv[1]) : 0;
     const struct CMUnitTest tests[] = {
         TPT(each_tile_runs_once),
         TPT(jobs_without_tiles_do_nothing),
