@@ -87,6 +87,25 @@ TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
 TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 }
+/* c += a b, in c's register, where a compiler would move sums about; and c += *p b, the number read
+ * by the multiply-add itself, an instruction fewer than to copy it first, which a compiler spares
+ * only where it is used once. Not with an index, for which the two are separated again. */
+TP__INLINE vec_f32 fma_to_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(b), "v"(a));
+    return c;
+}
+TP__INLINE vec_f64 fma_to_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
+    __asm__("vfmadd231pd %2, %1, %0" : "+v"(c) : "v"(b), "v"(a));
+    return c;
+}
+TP__INLINE vec_f32 fma_at_f32(const float *p, vec_f32 b, vec_f32 c) {
+    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
+    return c;
+}
+TP__INLINE vec_f64 fma_at_f64(const double *p, vec_f64 b, vec_f64 c) {
+    __asm__("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
+    return c;
+}
 /* Of the lower half alone; what the upper one then holds is of no use. */
 TP__INLINE vec_f32 load_low_f32(const void *p) {
     return (vec_f32)_mm512_castps256_ps512(_mm256_loadu_ps(p));
@@ -203,13 +222,17 @@ TP__BASE(f64, double)
 #undef TP__BASE
 #endif
 
-#if TP_ISA_LEVEL < 4 /* halves are of use to 512 bits alone */
+#if TP_ISA_LEVEL < 4 /* halves are of use to 512 bits alone, which alone read one number for all */
 #define load_low_f32 load_f32
 #define load_low_f64 load_f64
 #define all_low_f32 all_f32
 #define all_low_f64 all_f64
 #define fma_low_f32 fma_f32
 #define fma_low_f64 fma_f64
+#define fma_to_f32 fma_f32
+#define fma_to_f64 fma_f64
+#define fma_at_f32(p, b, c) fma_f32(all_f32(*(p)), b, c)
+#define fma_at_f64(p, b, c) fma_f64(all_f64(*(p)), b, c)
 #endif
 
 #endif
