@@ -194,6 +194,15 @@ TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
 TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 }
+/* As at v4. */
+TP__INLINE vec_f32 fma_to_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(b), "x"(a));
+    return c;
+}
+TP__INLINE vec_f64 fma_to_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
+    __asm__("vfmadd231pd %2, %1, %0" : "+x"(c) : "x"(b), "x"(a));
+    return c;
+}
 #else
 #define TP__BASE(SUF, T)                                                    \
     typedef int mask_##SUF;                                                 \
@@ -220,6 +229,8 @@ TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
 TP__BASE(f32, float)
 TP__BASE(f64, double)
 #undef TP__BASE
+#define fma_to_f32 fma_f32
+#define fma_to_f64 fma_f64
 #endif
 
 #if TP_ISA_LEVEL < 4 /* halves are of use to 512 bits alone, which alone read one number for all */
@@ -229,10 +240,8 @@ TP__BASE(f64, double)
 #define all_low_f64 all_f64
 #define fma_low_f32 fma_f32
 #define fma_low_f64 fma_f64
-#define fma_to_f32 fma_f32
-#define fma_to_f64 fma_f64
-#define fma_at_f32(p, b, c) fma_f32(all_f32(*(p)), b, c)
-#define fma_at_f64(p, b, c) fma_f64(all_f64(*(p)), b, c)
+#define fma_at_f32(p, b, c) fma_to_f32(all_f32(*(p)), b, c)
+#define fma_at_f64(p, b, c) fma_to_f64(all_f64(*(p)), b, c)
 #endif
 
 #endif
