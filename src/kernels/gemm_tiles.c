@@ -17,6 +17,7 @@
 enum {
     KEPT_BYTES = 128 * 1024, /* a panel of B at most */
     NEAR_K = 272,        /* of a block where A's columns are read in place: lines that stay near */
+    FORESEEN = 1024,     /* bytes between rows of B, in which the hardware fetches the next */
     SOON = 3,            /* how long before it is used B is fetched, in times of fetching it */
     PACK_WORK = 1 << 14, /* elements that are worth a tile of packing */
     PACK_PANELS = 8,     /* packed side by side, if rows are dense, ... */
@@ -155,11 +156,12 @@ static rows_of_b fetch_soon(const tile *t, const rows_of_b *next, int64_t left,
 }
 
 /* Is this panel of B better packed by the first rows for the others? Not if its lines are whole,
- * and lie so that they do not drive each other out of the first-level cache. */
+ * and lie so that they do not drive each other out of the first-level cache, and so near that the
+ * hardware foresees them. */
 static bool is_worth_keeping(const tile *t, const rows_of_b *b, int64_t last) {
     if (t->i_end - t->i == 1) return false;
     return last < t->f->p->kernels->width || ((uintptr_t)b->at | (uintptr_t)b->step) % TP__LINE ||
-           b->step % t->f->p->kernels->conflict == 0;
+           b->step > FORESEEN || b->step % t->f->p->kernels->conflict == 0;
 }
 
 static bool ends_c(const plan *p, const block *b) {
