@@ -671,6 +671,49 @@ static void steady_training(void **state) {
     end(&t);
 }
 
+/* What a denormal product is for the caller, in a step and outside. */
+static bool flushes(void) {
+    volatile float tiny = 0x1p-126f, half = 0.5f;
+    return tiny * half == 0;
+}
+static tp_status in_a_step(tp_callback *cb, tp_learner *l) {
+    (void)l;
+    ((int *)cb->self)[flushes()]++;
+    return TP_OK;
+}
+static tp_status outside(tp_callback *cb, tp_learner *l) {
+    (void)l;
+    ((int *)cb->self)[2] += flushes();
+    return TP_OK;
+}
+/* Steps of trained networks are not slowed down by numbers that are next to nothing. */
+static void steps_flush_denormals(void **state) {
+    (void)state;
+#ifndef __x86_64__
+    tpt_skip_here("not x86-64");
+#endif
+    int seen[3] = {0};
+    tp_callback cb = {.size = sizeof cb,
+                      .self = seen,
+                      .before_batch = in_a_step,
+                      .after_step = in_a_step,
+                      .after_batch = in_a_step,
+                      .after_train = outside,
+                      .after_validate = outside};
+    task t;
+    begin(&t, &(setup){.callback = {&cb}, .ncallbacks = 1});
+    tpt_ok(tp_fit(t.l, 1, 0.1));
+    assert_int_equal(seen[0], 0);
+    assert_int_equal(seen[1], 3 * BATCHES);
+    assert_int_equal(seen[2], 0);
+    assert_false(flushes());
+    (void)tp_set_flush_denormal(true); /* what the program has set stays */
+    tpt_ok(tp_fit(t.l, 1, 0.1));
+    assert_true(flushes());
+    assert_true(tp_set_flush_denormal(false));
+    end(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TPT(fit_is_the_plain_loop),
@@ -696,6 +739,7 @@ int main(void) {
         TPT(refused_fits),
         TPT(refused_learners),
         TPT(steady_training),
+        TPT(steps_flush_denormals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

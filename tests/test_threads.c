@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "support.h"
 
+#include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -411,6 +412,64 @@ static void results_are_visible_to_the_caller(void **state) {
     tpt_ok(tp_set_num_threads(0));
 }
 
+/* Each thread's: the sum of 1 and half of the last place above it, and a denormal product. */
+typedef struct arithmetic {
+    meeting meeting;
+    atomic_int ups, denormals;
+} arithmetic;
+
+static void calculate(void *ctx, int64_t tile) {
+    (void)tile;
+    arithmetic *a = ctx;
+    volatile float one = 1, little = 0x1p-24f, tiny = 0x1p-126f, half = 0.5f;
+    if (one + little > 1) a->ups++;
+    if (tiny * half > 0) a->denormals++;
+}
+
+static void calculate_together(void *ctx, int64_t tile) {
+    arithmetic *a = ctx;
+    meet(&a->meeting, tile);
+    calculate(ctx, tile);
+}
+
+static void check_arithmetic(int ups, int denormals) {
+    arithmetic a = {.meeting.expected = 3};
+    tp__parallel(3, calculate_together, &a);
+    assert_false(a.meeting.missed);
+    assert_int_equal(a.ups, ups);
+    assert_int_equal(a.denormals, denormals);
+}
+
+static void workers_round_as_their_caller(void **state) {
+    (void)state;
+#ifndef __x86_64__
+    tpt_skip_here("not x86-64");
+#endif
+    tpt_ok(tp_set_num_threads(3));
+    check_arithmetic(0, 3);
+    assert_false(tp_set_flush_denormal(true));
+    check_arithmetic(0, 0);
+    assert_int_equal(fesetround(FE_UPWARD), 0);
+    check_arithmetic(3, 0);
+    assert_true(tp_set_flush_denormal(false));
+    check_arithmetic(3, 3);
+    assert_int_equal(fesetround(FE_TONEAREST), 0);
+    check_arithmetic(0, 3);
+    arithmetic spare = {0};
+    (void)tp_set_flush_denormal(true);
+    while (!spare.denormals && !spare.ups) { /* no tile is run before the job is over */
+        assert_true(tp__spare_begin(1, calculate, &spare));
+        (void)tp_set_flush_denormal(false);
+        check_arithmetic(0, 3);
+        sleep_ms(1);
+        (void)tp_set_flush_denormal(true);
+        if (tp__spare_end() == 0) break;
+    }
+    assert_int_equal(spare.denormals, 0);
+    (void)tp_set_flush_denormal(false);
+    tpt_ok(tp_set_num_threads(0));
+}
+
 static void nested_tile(void *ctx, int64_t tile) {
     (void)tile;
     tp__parallel(10, count_tile, ctx);
@@ -751,6 +810,7 @@ int main(int argc, char **argv) {
         TPT(what_others_set_stays),
         TPT(what_others_set_for_all_stays),
         TPT(results_are_visible_to_the_caller),
+        TPT(workers_round_as_their_caller),
         TPT(nested_jobs_run_alone),
         TPT(callers_may_compete),
         TPT(spare_tiles_run_once),

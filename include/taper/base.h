@@ -123,6 +123,13 @@ TP_API void tp_thread_end(void);
 TP_API TP_MUST_CHECK tp_status tp_set_num_threads(int n);
 TP_API int tp_get_num_threads(void);
 
+/* torch.set_flush_denormal: what this thread computes from now on, with all threads that help it,
+ * takes numbers nearer to zero than the smallest normal one (1.2e-38 in float32) for zero, read or
+ * written. A trained network's gradients and their averages come to be such numbers, for which some
+ * processors need a hundred times as long; a learner's training steps are done so. Off at first.
+ * Returns what it was. Does nothing, and returns false, on processors other than x86-64. */
+TP_API bool tp_set_flush_denormal(bool on);
+
 /* Instruction set in use: "base", "v3" (AVX2 and FMA) or "v4" (AVX-512). TAPER_ISA lowers it.
  * Results have the same bits at each, but for products of matrices at "base", which has no fused
  * multiply-add: a sum of K terms x[k] w[k] is there within 2 (K + 1) eps sum |x[k] w[k]| of what it

@@ -1,7 +1,9 @@
 /* taper/learner.h -- fastai's Learner: the loop, callbacks, metrics, the recorder; and model files.
  *
  * One epoch is a training pass and a validation pass. One batch: forward, loss, backward, step,
- * zero_grad, each between callback events. */
+ * zero_grad, each between callback events. In all of that denormal numbers count as zero
+ * (tp_set_flush_denormal), or each epoch of a network that has learned its images well would take
+ * longer than the last. */
 #ifndef TAPER_LEARNER_H
 #define TAPER_LEARNER_H
 #include "data.h"

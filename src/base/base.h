@@ -178,6 +178,9 @@ typedef enum { TP__ISA_BASE, TP__ISA_V3, TP__ISA_V4, TP__ISA_COUNT } tp__isa;
 tp__isa tp__cpu_isa(void); /* best level this processor has, lowered by TAPER_ISA */
 const char *tp__isa_name(tp__isa isa);
 void tp__cpu_pause(void); /* a breath in a loop that spins */
+/* How this thread rounds, and whether it flushes denormal numbers; 0 where that is not known. */
+uint32_t tp__cpu_rounding(void);
+void tp__cpu_set_rounding(uint32_t r); /* as tp__cpu_rounding gave it */
 int tp__cpu_count(void);  /* affinity and cgroup quota respected; at least 1 */
 /* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose
  * tree is mounted at `mount`; 0: no limit. */

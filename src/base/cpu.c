@@ -52,7 +52,35 @@ static tp__isa best_isa(void) {
 void tp__cpu_pause(void) {
     __builtin_ia32_pause();
 }
+
+/* The lower bits say what has happened, the others what is to. */
+static const uint32_t HAPPENED = 0x3f, FLUSH = 0x8040; /* results, operands */
+
+uint32_t tp__cpu_rounding(void) {
+    return __builtin_ia32_stmxcsr() & ~HAPPENED;
+}
+void tp__cpu_set_rounding(uint32_t r) {
+    const uint32_t now = __builtin_ia32_stmxcsr();
+    if ((now & ~HAPPENED) != r) __builtin_ia32_ldmxcsr((now & HAPPENED) | r);
+}
+
+bool tp_set_flush_denormal(bool on) {
+    const uint32_t now = tp__cpu_rounding();
+    tp__cpu_set_rounding(on ? now | FLUSH : now & ~FLUSH);
+    return (now & FLUSH) == FLUSH;
+}
 #else
+uint32_t tp__cpu_rounding(void) {
+    return 0;
+}
+void tp__cpu_set_rounding(uint32_t r) {
+    (void)r;
+}
+bool tp_set_flush_denormal(bool on) {
+    (void)on;
+    return false;
+}
+
 static tp__isa best_isa(void) {
     return TP__ISA_BASE;
 }

@@ -6,7 +6,7 @@
  * only an open job, so the caller, having run out of tiles, closes it and waits for those inside,
  * never for one still asleep. Workers spin for a moment after a job, because the next one is near
  * in a training step, and then sleep. What need not be done now, a worker does while it spins:
- * tiles of a second kind, one at a time, until there is a job.
+ * tiles of a second kind, one at a time, until there is a job. A worker rounds as its caller does.
  */
 #define _GNU_SOURCE /* sched_getcpu, sched_setaffinity */
 #include "base/base.h"
@@ -37,6 +37,7 @@ static struct {
     /* The job: written by the holder of `busy` while it is closed and nobody is inside. */
     tp__tile_fn fn;
     void *ctx;
+    uint32_t rounding; /* the caller's */
     int parts;
     struct {
         _Alignas(64) _Atomic int64_t next; /* tile to claim */
@@ -65,6 +66,7 @@ static struct {
 static struct {
     tp__tile_fn fn;
     void *ctx;
+    uint32_t rounding;
     int64_t n;
     atomic_bool taken;
     _Alignas(64) _Atomic int64_t left;   /* not positive: none to claim */
@@ -144,7 +146,10 @@ static int64_t take_spare(bool stop) {
 static void run_spare_tile(void) {
     if (!enter(&spare.state)) return;
     const int64_t left = take_spare(false);
-    if (left > 0) spare.fn(spare.ctx, left - 1);
+    if (left > 0) {
+        tp__cpu_set_rounding(spare.rounding);
+        spare.fn(spare.ctx, left - 1);
+    }
     leave(&spare.state);
 }
 
@@ -226,6 +231,7 @@ static void *work(void *number) {
     while (await_job(i, &seen)) {
         leave_processor_of_caller();
         if (!enter(&pool.state)) continue;
+        tp__cpu_set_rounding(pool.rounding);
         run_tiles(i + 1);
         leave(&pool.state);
     }
@@ -387,6 +393,7 @@ static void divide(int64_t ntiles, int parts) {
 static void run_shared(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     pool.fn = fn;
     pool.ctx = ctx;
+    pool.rounding = tp__cpu_rounding();
     divide(ntiles, pool.n + 1);
     const double start = tp__os_now();
     const int here = sched_getcpu(),
@@ -425,6 +432,7 @@ bool tp__spare_begin(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     if (atomic_exchange_explicit(&spare.taken, true, memory_order_acquire)) return false;
     spare.fn = fn;
     spare.ctx = ctx;
+    spare.rounding = tp__cpu_rounding();
     spare.n = ntiles;
     atomic_store_explicit(&spare.left, ntiles, memory_order_release);
     return true;

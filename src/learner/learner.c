@@ -96,7 +96,10 @@ static tp_status train_in_scope(tp_learner *l, const tp_batch *b) {
     if (!scope.depth) return TP_ENOMEM;
     put_batch(&l->progress, b);
     tp_status r = set_rates(l);
+    const uint32_t rounding = tp__cpu_rounding();
+    (void)tp_set_flush_denormal(true);
     if (!r) r = train_batch(l);
+    tp__cpu_set_rounding(rounding);
     put_batch(&l->progress, NULL);
     tp_scope_end(scope);
     return r;
