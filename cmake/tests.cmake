@@ -39,10 +39,12 @@ foreach(source ${sources})
 endforeach()
 
 target_link_options(test_bits PRIVATE LINKER:--wrap=tp__parallel) # which counts tiles
-target_link_options(test_threads PRIVATE # which has workers on their caller's processor
-                    LINKER:--wrap=sched_getcpu,--wrap=sched_setaffinity,--wrap=sched_yield
-                    LINKER:--wrap=pthread_cond_wait) # and which may have them awake late
-taper_test(test_threads_late unit test_threads 300)
+target_link_options(test_processors PRIVATE # which has workers on their caller's processor
+                    LINKER:--wrap=sched_getcpu,--wrap=sched_setaffinity,--wrap=sched_yield)
+foreach(name test_threads test_processors) # and which may have them awake late
+    target_link_options(${name} PRIVATE LINKER:--wrap=pthread_cond_wait)
+    taper_test(${name}_late unit ${name} 300)
+endforeach()
 
 # A fuzz target without a fuzzer, on its corpus (tests/corpus/NOUN) and on damaged copies of that.
 file(GLOB sources CONFIGURE_DEPENDS tests/fuzz_*.c)

@@ -1,43 +1,13 @@
 /* Tests of the pool and of the plain threads. */
 #define _GNU_SOURCE
-#include "support.h"
+#include "pool.h"
 
 #include <fenv.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#ifdef __has_feature
-#if __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#endif
-#elif defined __SANITIZE_THREAD__
-#define WITH_TSAN 1
-#endif
-#ifndef WITH_TSAN
-#define WITH_TSAN 0
-#endif
-
-static void sleep_ms(int ms) {
-    const struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
-    nanosleep(&t, NULL);
-}
-
 /* ---- jobs ------------------------------------------------------------------------------------ */
-
-enum { MOST_TILES = 5000 };
-typedef struct counts {
-    atomic_int of[MOST_TILES];
-} counts;
-
-static void count_tile(void *ctx, int64_t tile) {
-    counts *c = ctx;
-    atomic_fetch_add(&c->of[tile], 1);
-}
 
 static void check_each_tile_once(int64_t ntiles) {
     static counts c;
@@ -60,26 +30,6 @@ static void jobs_without_tiles_do_nothing(void **state) {
     (void)state;
     tp__parallel(0, NULL, NULL);
     tp__parallel(-3, NULL, NULL);
-}
-
-/* Each tile waits until all of them have begun: that takes as many threads as tiles. */
-typedef struct meeting {
-    atomic_int here;
-    int expected;
-    atomic_bool missed;
-} meeting;
-
-static void meet(void *ctx, int64_t tile) {
-    (void)tile;
-    meeting *m = ctx;
-    atomic_fetch_add(&m->here, 1);
-    for (int ms = 0; atomic_load(&m->here) < m->expected; ms++) {
-        if (ms > 20000) {
-            atomic_store(&m->missed, true);
-            return;
-        }
-        sleep_ms(1);
-    }
 }
 
 static void tiles_run_at_the_same_time(void **state) {
@@ -108,289 +58,6 @@ static void short_jobs_lose_nothing(void **state) {
     for (int i = 0; i < 6; i++) total += c.of[i];
     for (int i = 0; i < jobs; i++) expected += 2 + i % 5;
     assert_int_equal(total, expected);
-    tpt_ok(tp_set_num_threads(0));
-}
-
-/* The caller's tile waits for others to have begun `begun` tiles, but not for long. A short job may
- * be over before a worker is awake, and all of them may. */
-static void await_others(const atomic_int *begun, int expected) {
-    for (int ms = 0; ms < 3 && *begun < expected; ms++) sleep_ms(1);
-}
-
-/* A worker that the system puts aside again and again, which is a tile here that takes long
- * anywhere but on the caller, is done without for a while. Asking for threads brings it back. */
-typedef struct aside {
-    pthread_t caller;
-    atomic_int elsewhere, done; /* tiles; of these */
-    int before;                 /* tiles elsewhere, when the job began */
-} aside;
-
-static void tile_anywhere(void *ctx, int64_t tile) {
-    aside *a = ctx;
-    if (pthread_equal(pthread_self(), a->caller)) {
-        if (tile == 0) await_others(&a->elsewhere, a->before + 1);
-        return;
-    }
-    atomic_fetch_add(&a->elsewhere, 1);
-    sleep_ms(20);
-    atomic_fetch_add(&a->done, 1);
-}
-
-/* However late a worker is: what it has begun is done when the job returns. */
-static void run_aside(aside *a) {
-    a->before = a->elsewhere;
-    tp__parallel(1000, tile_anywhere, a);
-    assert_int_equal(a->done, a->elsewhere);
-}
-
-/* Jobs until the worker has had a tile: it may have to wake up first, on a busy machine. */
-static void run_until_elsewhere(aside *a) {
-    for (int i = 0; i < 2000 && !a->elsewhere; i++) run_aside(a);
-}
-
-/* Once is not enough, unless the system puts threads aside by itself meanwhile. It would be for 40
- * times the 20 ms of a tile. */
-static bool shares_after_one(void) {
-    tpt_ok(tp_set_num_threads(2));
-    aside a = {.caller = pthread_self()};
-    run_until_elsewhere(&a);
-    const int before = a.elsewhere;
-    for (int i = 0; i < 60 && a.elsewhere == before; i++) run_aside(&a);
-    return a.elsewhere > before;
-}
-
-static void workers_put_aside_once_take_part(void **state) {
-    (void)state;
-    bool shares = false;
-    for (int time = 0; time < 20 && !shares; time++) shares = shares_after_one();
-    assert_true(shares);
-    tpt_ok(tp_set_num_threads(0));
-}
-
-static void workers_put_aside_are_done_without(void **state) {
-    (void)state;
-    tpt_ok(tp_set_num_threads(2));
-    aside a = {.caller = pthread_self()};
-    run_until_elsewhere(&a);
-    assert_int_not_equal(a.elsewhere, 0);
-    for (int i = 0; i < 100; i++) run_aside(&a);
-    assert_in_range(a.elsewhere, 1, 20); /* not in each job: the caller may be put aside too */
-    tpt_ok(tp_set_num_threads(2));
-    meeting m = {.expected = 2};
-    tp__parallel(2, meet, &m);
-    assert_false(m.missed);
-    tpt_ok(tp_set_num_threads(0));
-}
-
-/* Workers go away from their caller's processor; where they may run stays as it is. */
-typedef struct processors {
-    cpu_set_t all;
-    atomic_bool differ;
-    pthread_t caller;
-    atomic_int elsewhere, unbound; /* tiles; threads that had been bound to one */
-} processors;
-
-static void look_at_processors(void *ctx, int64_t tile) {
-    (void)tile;
-    processors *p = ctx;
-    cpu_set_t now;
-    CPU_ZERO(&now);
-    if (sched_getaffinity(0, sizeof now, &now) || !CPU_EQUAL(&now, &p->all))
-        atomic_store(&p->differ, true);
-}
-
-static void workers_may_run_where_the_process_may(void **state) {
-    (void)state;
-    processors p = {.differ = false};
-    if (sched_getaffinity(0, sizeof p.all, &p.all)) tpt_skip_here("too many processors for a set");
-    tpt_ok(tp_set_num_threads(4));
-    for (int i = 0; i < 100; i++) {
-        tp__parallel(16, look_at_processors, &p);
-        if (i % 4 == 0) sleep_ms(1);
-    }
-    assert_false(p.differ);
-    tpt_ok(tp_set_num_threads(0));
-}
-
-/* With --wrap: while `everywhere` is set, all run on its first processor, as they see it, and where
- * a thread leaves that, somebody else binds it to that: taskset -p, say. */
-static cpu_set_t *_Atomic everywhere;
-static atomic_int bound;
-/* Where all seem to run, unless it is -1, and how often one has let others run. */
-static atomic_int pretended = -1, yields;
-
-int __real_sched_getcpu(void);
-int __wrap_sched_getcpu(void);
-int __wrap_sched_yield(void);
-int __real_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set);
-int __wrap_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set);
-
-static int first_of(const cpu_set_t *set) {
-    int i = 0;
-    while (!CPU_ISSET(i, set)) i++;
-    return i;
-}
-int __wrap_sched_getcpu(void) {
-    const cpu_set_t *all = everywhere;
-    if (pretended >= 0) return pretended;
-    return all ? first_of(all) : __real_sched_getcpu();
-}
-int __wrap_sched_yield(void) {
-    yields++;
-    return 0;
-}
-int __wrap_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set) {
-    const cpu_set_t *all = everywhere;
-    const int r = __real_sched_setaffinity(thread, size, set);
-    if (r || !all || CPU_ISSET(first_of(all), set)) return r;
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(first_of(all), &one);
-    bound++;
-    return __real_sched_setaffinity(thread, size, &one);
-}
-
-static void note_worker(void *ctx, int64_t tile) {
-    (void)tile;
-    _Atomic pid_t *worker = ctx;
-    if (gettid() != getpid()) *worker = gettid();
-}
-
-/* Which thread the only worker is. The caller's tile waits for it: a short job may always be over
- * before a worker is awake. */
-typedef struct acquaintance {
-    meeting meeting;
-    _Atomic pid_t worker;
-} acquaintance;
-
-static void meet_and_note(void *ctx, int64_t tile) {
-    acquaintance *a = ctx;
-    note_worker(&a->worker, tile);
-    meet(&a->meeting, tile);
-}
-
-static pid_t find_worker(void) {
-    acquaintance a = {.meeting.expected = 2};
-    tp__parallel(2, meet_and_note, &a);
-    assert_false(a.meeting.missed);
-    assert_int_not_equal(a.worker, 0);
-    return a.worker;
-}
-
-/* The system would wake it where the caller is, to wait for the caller's turn to end. */
-static void a_worker_that_sleeps_keeps_off_its_caller(void **state) {
-    (void)state;
-    cpu_set_t all, now;
-    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2)
-        tpt_skip_here("a single processor");
-    tpt_ok(tp_set_num_threads(2));
-    _Atomic pid_t worker = find_worker();
-    enum { LOOKS = 5 }; /* one may see a worker that is just leaving */
-    int off = 0;
-    for (int time = 0; time < 2000 && off < LOOKS; time++) {
-        tp__parallel(16, note_worker, &worker);
-        const int here = sched_getcpu();
-        for (off = 0; off < LOOKS; off++) {
-            sleep_ms(1);
-            if (sched_getcpu() != here) break; /* this thread has moved */
-            assert_int_equal(sched_getaffinity(worker, sizeof now, &now), 0);
-            if (CPU_ISSET(here, &now) || CPU_COUNT(&now) != CPU_COUNT(&all) - 1) break;
-        }
-    }
-    assert_int_equal(off, LOOKS);
-    tpt_ok(tp_set_num_threads(0));
-}
-
-/* A caller that has come to another processor meanwhile lets those go away that it wakes there. */
-static void a_caller_that_has_moved_lets_workers_go(void **state) {
-    (void)state;
-    static counts c;
-    tpt_ok(tp_set_num_threads(2));
-    pretended = 0;
-    tp__parallel(2, count_tile, &c);
-    yields = 0;
-    for (int i = 0; i < 20; i++) {
-        sleep_ms(1);
-        tp__parallel(2, count_tile, &c);
-    }
-    assert_int_equal(yields, 0);
-    int jobs = 0;
-    for (; jobs < 20000 && !yields; jobs++) {
-        sleep_ms(1);
-        pretended = !pretended;
-        tp__parallel(2, count_tile, &c);
-    }
-    pretended = -1;
-    assert_int_equal(yields, 1);
-    tpt_ok(tp_set_num_threads(0));
-}
-
-static void unbind(void *ctx, int64_t tile) {
-    processors *p = ctx;
-    cpu_set_t now;
-    if (pthread_equal(pthread_self(), p->caller)) {
-        if (tile == 0) await_others(&p->elsewhere, 1);
-        return;
-    }
-    if (p->elsewhere++ || sched_getaffinity(0, sizeof now, &now)) return;
-    if (CPU_COUNT(&now) == 1) p->unbound++;
-    (void)sched_setaffinity(0, sizeof p->all, &p->all);
-}
-
-static void what_others_set_stays(void **state) {
-    (void)state;
-    static counts c;
-    processors p = {.caller = pthread_self()};
-    if (sched_getaffinity(0, sizeof p.all, &p.all) || CPU_COUNT(&p.all) < 2)
-        tpt_skip_here("a single processor");
-    tpt_ok(tp_set_num_threads(2));
-    everywhere = &p.all;
-    for (int ms = 0; ms < 20000 && !bound; ms++) {
-        tp__parallel(2, count_tile, &c);
-        sleep_ms(1);
-    }
-    everywhere = NULL;
-    assert_int_not_equal(bound, 0);
-    for (int ms = 0; ms < 20000 && !p.unbound; ms++) {
-        p.elsewhere = 0;
-        tp__parallel(16, unbind, &p);
-        sleep_ms(1);
-    }
-    assert_int_equal(p.unbound, 1);
-    tpt_ok(tp_set_num_threads(0));
-}
-
-/* All threads are bound to the processors to which a worker has bound itself while it sleeps. */
-static void what_others_set_for_all_stays(void **state) {
-    (void)state;
-    cpu_set_t all, one, rest, now;
-    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2)
-        tpt_skip_here("a single processor");
-    CPU_ZERO(&one);
-    CPU_SET(first_of(&all), &one);
-    CPU_XOR(&rest, &all, &one);
-    tpt_ok(tp_set_num_threads(2));
-    _Atomic pid_t worker = find_worker();
-    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0); /* the caller's */
-    CPU_ZERO(&now);
-    for (int i = 0; i < 10000 && !CPU_EQUAL(&now, &rest); i++) {
-        tp__parallel(16, note_worker, &worker);
-        sleep_ms(2);
-        assert_int_equal(sched_getaffinity(worker, sizeof now, &now), 0);
-        if (!CPU_EQUAL(&now, &rest)) /* it slept where the caller is now */
-            assert_int_equal(sched_setaffinity(worker, sizeof all, &all), 0);
-    }
-    assert_true(CPU_EQUAL(&now, &rest));
-    assert_int_equal(sched_setaffinity(0, sizeof rest, &rest), 0);
-    assert_int_equal(sched_setaffinity(worker, sizeof rest, &rest), 0);
-    for (int i = 0; i < 20; i++) {
-        tp__parallel(16, note_worker, &worker);
-        assert_int_equal(sched_getaffinity(worker, sizeof now, &now), 0);
-        assert_false(CPU_ISSET(first_of(&all), &now));
-        sleep_ms(1);
-    }
-    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
-    tpt_ok(tp_set_num_threads(1)); /* that worker ends */
     tpt_ok(tp_set_num_threads(0));
 }
 
@@ -779,22 +446,6 @@ static void threads_hand_over_work(void **state) {
 
 /* ---- */
 
-/* With an argument, in microseconds: whoever waited on a condition is awake only so much later. On
- * another machine, or under a hypervisor, that is as it is anyway. */
-static int wakes_late;
-
-int __real_pthread_cond_wait(pthread_cond_t *changed, pthread_mutex_t *lock);
-int __wrap_pthread_cond_wait(pthread_cond_t *changed, pthread_mutex_t *lock);
-int __wrap_pthread_cond_wait(pthread_cond_t *changed, pthread_mutex_t *lock) {
-    const int r = __real_pthread_cond_wait(changed, lock);
-    if (!wakes_late) return r;
-    pthread_mutex_unlock(lock);
-    const struct timespec t = {0, wakes_late * 1000L};
-    nanosleep(&t, NULL);
-    pthread_mutex_lock(lock);
-    return r;
-}
-
 int main(int argc, char **argv) {
     wakes_late = argc > 1 ? atoi(argv[1]) : 0;
     const struct CMUnitTest tests[] = {
@@ -802,13 +453,6 @@ int main(int argc, char **argv) {
         TPT(jobs_without_tiles_do_nothing),
         TPT(tiles_run_at_the_same_time),
         TPT(short_jobs_lose_nothing),
-        TPT(workers_put_aside_once_take_part),
-        TPT(workers_put_aside_are_done_without),
-        TPT(workers_may_run_where_the_process_may),
-        TPT(a_worker_that_sleeps_keeps_off_its_caller),
-        TPT(a_caller_that_has_moved_lets_workers_go),
-        TPT(what_others_set_stays),
-        TPT(what_others_set_for_all_stays),
         TPT(results_are_visible_to_the_caller),
         TPT(workers_round_as_their_caller),
         TPT(nested_jobs_run_alone),
