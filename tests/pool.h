@@ -53,8 +53,8 @@ static inline void meet(void *ctx, int64_t tile) {
     }
 }
 
-/* The caller's tile waits for others to have begun `begun` tiles, but not for long. A short job may
- * be over before a worker is awake, and all of them may. */
+/* The caller's tile waits until others have begun `expected` tiles, but not for long. A short job
+ * may be over before a worker is awake, and each of many may. */
 static inline void await_others(const atomic_int *begun, int expected) {
     for (int ms = 0; ms < 3 && *begun < expected; ms++) sleep_ms(1);
 }
