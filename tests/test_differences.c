@@ -183,6 +183,42 @@ static void subnormal_averages_are_zero(void **state) {
     tp_free(x);
 }
 
+/* The gradient of each weight is a subnormal number, and the weight too when it was 0. */
+static tp_tensor *faint_loss(tp_tensor *pred, tp_tensor *y) {
+    (void)y;
+    return tp_sum(tp_mul(pred, tp_scalar(0x1p-130, TP_FLOAT32)));
+}
+
+static void steps_of_a_learner_flush(void **state) {
+    (void)state;
+#ifndef __x86_64__
+    tpt_skip_here("not x86-64");
+#endif
+    tp_dataset ds;
+    tp_scope s = tp_scope_no_grad();
+    tpt_ok(
+        tp_zip_dataset(tp_ones(TP_SHAPE(4, 3), TP_FLOAT32), tp_zeros(TP_SHAPE(4), TP_INT64), &ds));
+    tp_module *net = tp_nn_linear(3, 2, .no_bias = true);
+    tp_tensor *w = tp_module_param(net, 0);
+    assert_non_null(tp_zero_(w));
+    tp_scope_end(s);
+    tp_optim *opt = tp_sgd(net, .lr = 1);
+    tp_loader *train = tp_loader_new(&ds, .batch_size = 4);
+    tp_learner *l = tp_learner_new(.train = train, .model = net, .loss = faint_loss, .optim = opt);
+    tpt_ok(tp_fit(l, 1, 1));
+    for (int i = 0; i < 6; i++) assert_true(tp_data_f32(w)[i] == 0);
+    s = tp_scope_begin(); /* by hand, as in PyTorch */
+    tpt_ok(tp_backward(faint_loss(tp_forward(net, tp_ones(TP_SHAPE(4, 3), TP_FLOAT32)), NULL)));
+    tpt_ok(tp_optim_step(opt));
+    tp_scope_end(s);
+    for (int i = 0; i < 6; i++) assert_true(tp_data_f32(w)[i] == -0x1p-128f);
+    tp_learner_free(l);
+    tp_loader_free(train);
+    tp_optim_free(opt);
+    tp_module_free(net);
+    tp_dataset_free(&ds);
+}
+
 /* What fails with an error that begins so. */
 #define REFUSED(call, code, text)     \
     do {                              \
@@ -400,6 +436,7 @@ static const struct {
     {"gradients of PyTorch 1.13 that are wrong", gradients_of_ours},
     {"unique values are constants", gradients_of_ours},
     {"averages of an optimizer", subnormal_averages_are_zero},
+    {"steps of a learner", steps_of_a_learner_flush},
 };
 
 static void every_row_has_its_test(void **state) {
@@ -434,6 +471,7 @@ int main(void) {
         TPT(names_are_those_of_1_13_and_yours),
         TPT(a_loaders_generator_gives_seeds),
         TPT(subnormal_averages_are_zero),
+        TPT(steps_of_a_learner_flush),
         TPT(writes_that_overlap),
         TPT(random_numbers_come_in_the_order_of_elements),
         TPT(fractions_are_no_whole_numbers),

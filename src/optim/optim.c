@@ -34,7 +34,9 @@ static bool setting_is_good(const char *what, const tp__setting *s, double v) {
 
 /* The number that an option means: 0 is the default, TP_ZERO is 0. */
 static double meant(double given, const tp__setting *s) {
-    return given == 0 ? s->otherwise : given == TP_ZERO ? 0 : given;
+    const double zero = TP_ZERO; /* by its bits: where denormal numbers are flushed it equals 0 */
+    if (!memcmp(&given, &zero, sizeof given)) return 0;
+    return given == 0 ? s->otherwise : given;
 }
 
 tp_optim *tp__optim_new(const tp__rule *rule, const double *given) {
