@@ -68,6 +68,13 @@ void tpt_skip_here(const char *why) {
     skip();
 }
 
+void tpt_needs_flushing(void) {
+    volatile float tiny = 0x1p-126f, half = 0.5f;
+    const bool before = tp_set_flush_denormal(true), flushes = tiny * half == 0;
+    (void)tp_set_flush_denormal(before);
+    if (!flushes) tpt_skip_here("denormal numbers are not flushed here");
+}
+
 static bool find_file(char *path, const char *dir, const char *name) {
     snprintf(path, PATH_LENGTH, "%s/%s", dir, name);
     return access(path, R_OK) == 0;

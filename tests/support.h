@@ -47,6 +47,8 @@ void tpt_skip(const char *what);
 /* Skip it because it cannot work here, and nothing that could be installed would change that: "no
  * AVX-512, or TAPER_ISA is lower". */
 void tpt_skip_here(const char *why);
+/* Skips where tp_set_flush_denormal does nothing: other processors, and valgrind. */
+void tpt_needs_flushing(void);
 
 /* Call `use` again and again, the first, second, ... allocation in it failing, until none is left
  * that could; how many failed. Each time it is to return ENOMEM with its message, at last OK, and

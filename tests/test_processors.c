@@ -22,7 +22,7 @@ static void tile_anywhere(void *ctx, int64_t tile) {
         return;
     }
     atomic_fetch_add(&a->elsewhere, 1);
-    sleep_ms(20);
+    sleep_ms(100); /* many times what the caller waits */
     atomic_fetch_add(&a->done, 1);
 }
 
@@ -39,7 +39,7 @@ static void run_until_elsewhere(aside *a) {
 }
 
 /* Once is not enough, unless the system puts threads aside by itself meanwhile. It would be for 40
- * times the 20 ms of a tile. */
+ * times the 100 ms of a tile. */
 static bool shares_after_one(void) {
     tpt_ok(tp_set_num_threads(2));
     aside a = {.caller = pthread_self()};

@@ -123,11 +123,12 @@ TP_API void tp_thread_end(void);
 TP_API TP_MUST_CHECK tp_status tp_set_num_threads(int n);
 TP_API int tp_get_num_threads(void);
 
-/* torch.set_flush_denormal: what this thread computes from now on, with all threads that help it,
- * takes numbers nearer to zero than the smallest normal one (1.2e-38 in float32) for zero, read or
- * written. A trained network's gradients and their averages come to be such numbers, for which some
- * processors need a hundred times as long; a learner's training steps are done so. Off at first.
- * Returns what it was. Does nothing, and returns false, on processors other than x86-64. */
+/* torch.set_flush_denormal: what this thread computes from now on, with the threads of
+ * tp_set_num_threads (not those of a loader), takes numbers nearer to zero than the smallest normal
+ * one (1.2e-38 in float32) for zero, read or written. A trained network's gradients and their
+ * averages come to be such numbers, for which some processors need a hundred times as long; a
+ * learner's training steps are done so. Off at first. Returns what it was. Does nothing, and
+ * returns false, on processors other than x86-64. */
 TP_API bool tp_set_flush_denormal(bool on);
 
 /* Instruction set in use: "base", "v3" (AVX2 and FMA) or "v4" (AVX-512). TAPER_ISA lowers it.

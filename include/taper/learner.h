@@ -1,9 +1,9 @@
 /* taper/learner.h -- fastai's Learner: the loop, callbacks, metrics, the recorder; and model files.
  *
  * One epoch is a training pass and a validation pass. One batch: forward, loss, backward, step,
- * zero_grad, each between callback events. In all of that denormal numbers count as zero
- * (tp_set_flush_denormal), or each epoch of a network that has learned its images well would take
- * longer than the last. */
+ * zero_grad, each between callback events. In all of that, but not in validation, denormal numbers
+ * count as zero (tp_set_flush_denormal), or each epoch of a network that has learned its images
+ * well would take longer than the last. How the program rounds is restored after each batch. */
 #ifndef TAPER_LEARNER_H
 #define TAPER_LEARNER_H
 #include "data.h"

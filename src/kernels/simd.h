@@ -15,6 +15,14 @@
 #include <immintrin.h>
 #endif
 
+#if defined __SANITIZE_ADDRESS__
+#define TP__SANITIZED
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define TP__SANITIZED
+#endif
+#endif
+
 #define TP__INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define TP__UNROLL /* does so by itself */
@@ -89,7 +97,8 @@ TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
 }
 /* c += a b, in c's register, where a compiler would move sums about; and c += *p b, the number read
  * by the multiply-add itself, an instruction fewer than to copy it first, which a compiler spares
- * only where it is used once. Not with an index, for which the two are separated again. */
+ * only where it is used once. Not with an index, for which the two are separated again.
+ * AddressSanitizer, which sees no such reading, gets the copy. */
 TP__INLINE vec_f32 fma_to_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(b), "v"(a));
     return c;
@@ -98,6 +107,7 @@ TP__INLINE vec_f64 fma_to_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     __asm__("vfmadd231pd %2, %1, %0" : "+v"(c) : "v"(b), "v"(a));
     return c;
 }
+#ifndef TP__SANITIZED
 TP__INLINE vec_f32 fma_at_f32(const float *p, vec_f32 b, vec_f32 c) {
     __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
     return c;
@@ -106,6 +116,7 @@ TP__INLINE vec_f64 fma_at_f64(const double *p, vec_f64 b, vec_f64 c) {
     __asm__("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
     return c;
 }
+#endif
 /* Of the lower half alone; what the upper one then holds is of no use. */
 TP__INLINE vec_f32 load_low_f32(const void *p) {
     return (vec_f32)_mm512_castps256_ps512(_mm256_loadu_ps(p));
@@ -233,13 +244,15 @@ TP__BASE(f64, double)
 #define fma_to_f64 fma_f64
 #endif
 
-#if TP_ISA_LEVEL < 4 /* halves are of use to 512 bits alone, which alone read one number for all */
+#if TP_ISA_LEVEL < 4 /* halves are of use to 512 bits alone */
 #define load_low_f32 load_f32
 #define load_low_f64 load_f64
 #define all_low_f32 all_f32
 #define all_low_f64 all_f64
 #define fma_low_f32 fma_f32
 #define fma_low_f64 fma_f64
+#endif
+#if TP_ISA_LEVEL < 4 || defined TP__SANITIZED
 #define fma_at_f32(p, b, c) fma_to_f32(all_f32(*(p)), b, c)
 #define fma_at_f64(p, b, c) fma_to_f64(all_f64(*(p)), b, c)
 #endif
