@@ -7,17 +7,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#ifdef __has_feature
-#if __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#endif
-#elif defined __SANITIZE_THREAD__
-#define WITH_TSAN 1
-#endif
-#ifndef WITH_TSAN
-#define WITH_TSAN 0
-#endif
-
 static inline void sleep_ms(int ms) {
     const struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
     nanosleep(&t, NULL);

@@ -27,17 +27,6 @@ _Static_assert((int)SMALL_CLASSES == (int)TP__SMALL_CLASSES, "base.h holds their
 static const size_t MOST = (size_t)1 << 44;           /* no single block is larger */
 static const size_t SHARED_BYTES = (size_t)512 << 20; /* all shared lists together */
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 typedef struct tp__block {
     struct tp__block *next;
 } block;
@@ -56,7 +45,7 @@ static _Atomic int slow = -1;
 static void set_slow(void) {
     if (atomic_load(&slow) < 0) {
         const char *e = getenv("TAPER_ALLOC");
-        atomic_store(&plain, SANITIZED || (e && !strcmp(e, "plain")));
+        atomic_store(&plain, TP__ASAN || (e && !strcmp(e, "plain")));
     }
     atomic_store(&slow, atomic_load(&plain) || atomic_load(&poison) || atomic_load(&fail_at));
 }
@@ -142,7 +131,7 @@ static int class_of(size_t bytes) {
  * asked for. */
 static void *from_system(size_t bytes) {
     atomic_fetch_add_explicit(&system_calls, 1, memory_order_relaxed);
-    const bool large = bytes >= 2 * HUGE_PAGE && !SANITIZED;
+    const bool large = bytes >= 2 * HUGE_PAGE && !TP__ASAN;
     void *p = NULL;
     if (posix_memalign(&p, large ? HUGE_PAGE : ALIGN, bytes)) return NULL;
 #ifdef MADV_HUGEPAGE

@@ -11,6 +11,18 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+/* Is this compiled with AddressSanitizer? */
+#if defined(__SANITIZE_ADDRESS__)
+#define TP__ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TP__ASAN 1
+#endif
+#endif
+#ifndef TP__ASAN
+#define TP__ASAN 0
+#endif
+
 #define TP__LIKELY(x) __builtin_expect(!!(x), 1)
 #define TP__UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define TP__APART __attribute__((noinline)) /* so that what calls it seldom saves no registers */
@@ -181,7 +193,7 @@ void tp__cpu_pause(void); /* a breath in a loop that spins */
 /* How this thread rounds, and whether it flushes denormal numbers; 0 where that is not known. */
 uint32_t tp__cpu_rounding(void);
 void tp__cpu_set_rounding(uint32_t r); /* as tp__cpu_rounding gave it */
-int tp__cpu_count(void);  /* affinity and cgroup quota respected; at least 1 */
+int tp__cpu_count(void);               /* affinity and cgroup quota respected; at least 1 */
 /* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose
  * tree is mounted at `mount`; 0: no limit. */
 int tp__cpu_quota(const char *cgroups, const char *mount);

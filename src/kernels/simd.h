@@ -6,6 +6,7 @@
  * access. */
 #ifndef TAPER_SRC_SIMD_H
 #define TAPER_SRC_SIMD_H
+#include "base/base.h"
 #include <stdint.h>
 #include <string.h>
 #ifndef TP_ISA_LEVEL
@@ -13,14 +14,6 @@
 #endif
 #if TP_ISA_LEVEL >= 3
 #include <immintrin.h>
-#endif
-
-#if defined __SANITIZE_ADDRESS__
-#define TP__SANITIZED
-#elif defined __has_feature
-#if __has_feature(address_sanitizer)
-#define TP__SANITIZED
-#endif
 #endif
 
 #define TP__INLINE static inline __attribute__((always_inline))
@@ -95,28 +88,6 @@ TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
 TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 }
-/* c += a b, in c's register, where a compiler would move sums about; and c += *p b, the number read
- * by the multiply-add itself, an instruction fewer than to copy it first, which a compiler spares
- * only where it is used once. Not with an index, for which the two are separated again.
- * AddressSanitizer, which sees no such reading, gets the copy. */
-TP__INLINE vec_f32 fma_to_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
-    __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(b), "v"(a));
-    return c;
-}
-TP__INLINE vec_f64 fma_to_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
-    __asm__("vfmadd231pd %2, %1, %0" : "+v"(c) : "v"(b), "v"(a));
-    return c;
-}
-#ifndef TP__SANITIZED
-TP__INLINE vec_f32 fma_at_f32(const float *p, vec_f32 b, vec_f32 c) {
-    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
-    return c;
-}
-TP__INLINE vec_f64 fma_at_f64(const double *p, vec_f64 b, vec_f64 c) {
-    __asm__("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
-    return c;
-}
-#endif
 /* Of the lower half alone; what the upper one then holds is of no use. */
 TP__INLINE vec_f32 load_low_f32(const void *p) {
     return (vec_f32)_mm512_castps256_ps512(_mm256_loadu_ps(p));
@@ -205,15 +176,6 @@ TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
 TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 }
-/* As at v4. */
-TP__INLINE vec_f32 fma_to_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
-    __asm__("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(b), "x"(a));
-    return c;
-}
-TP__INLINE vec_f64 fma_to_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
-    __asm__("vfmadd231pd %2, %1, %0" : "+x"(c) : "x"(b), "x"(a));
-    return c;
-}
 #else
 #define TP__BASE(SUF, T)                                                    \
     typedef int mask_##SUF;                                                 \
@@ -240,8 +202,6 @@ TP__INLINE vec_f64 fma_to_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
 TP__BASE(f32, float)
 TP__BASE(f64, double)
 #undef TP__BASE
-#define fma_to_f32 fma_f32
-#define fma_to_f64 fma_f64
 #endif
 
 #if TP_ISA_LEVEL < 4 /* halves are of use to 512 bits alone */
@@ -252,7 +212,33 @@ TP__BASE(f64, double)
 #define fma_low_f32 fma_f32
 #define fma_low_f64 fma_f64
 #endif
-#if TP_ISA_LEVEL < 4 || defined TP__SANITIZED
+/* fma_to: c += a b, in c's register, where a compiler would move sums about. fma_at: c += *p b, the
+ * number read by the multiply-add itself, an instruction fewer than to copy it first, which a
+ * compiler spares only where it is used once. Not with an index, for which the two are separated
+ * again; and AddressSanitizer, which sees no such reading, gets the copy. */
+#if TP_ISA_LEVEL >= 3
+TP__INLINE vec_f32 fma_to_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(b), "v"(a));
+    return c;
+}
+TP__INLINE vec_f64 fma_to_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
+    __asm__("vfmadd231pd %2, %1, %0" : "+v"(c) : "v"(b), "v"(a));
+    return c;
+}
+#else
+#define fma_to_f32 fma_f32
+#define fma_to_f64 fma_f64
+#endif
+#if TP_ISA_LEVEL >= 4 && !TP__ASAN
+TP__INLINE vec_f32 fma_at_f32(const float *p, vec_f32 b, vec_f32 c) {
+    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
+    return c;
+}
+TP__INLINE vec_f64 fma_at_f64(const double *p, vec_f64 b, vec_f64 c) {
+    __asm__("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
+    return c;
+}
+#else
 #define fma_at_f32(p, b, c) fma_to_f32(all_f32(*(p)), b, c)
 #define fma_at_f64(p, b, c) fma_to_f64(all_f64(*(p)), b, c)
 #endif

@@ -4,9 +4,8 @@
  * The one idea: no branch, no call and nothing that depends on the vector length or the ISA
  * level, so an element gets the same bits everywhere, in every place of an array. All are good
  * to 2 ulp at worst (tests/test_vmath.c has the figures) over all floats, denormals included
- * where they are not flushed.
- * Polynomials are minimax fits with coefficients rounded one after the other, lowest power
- * first. */
+ * where they are not flushed. Polynomials are minimax fits with coefficients rounded one after the
+ * other, lowest power first. */
 #ifndef TAPER_SRC_VMATH_H
 #define TAPER_SRC_VMATH_H
 #include <float.h>
