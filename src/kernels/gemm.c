@@ -7,7 +7,10 @@
  * Matrix-vector (M = 1 or N = 1) adds k = l mod 16 in lane l, then lanes l and l + 8, l + 4,
  * l + 2, l + 1. If it is asked for chains, it adds in k order too, but for chunks: there it takes
  * the first k of each of six equal parts, then the second, and what is left of them at the end.
- * Base rounds each product first. */
+ * Base rounds each product first.
+ *
+ * Of matrix times matrix, terms of 0 may be left out (gemm_live.c); in products that are large
+ * enough for that, chains that end with -0 end with +0. */
 #include "kernels/isa.h"
 
 enum {

@@ -10,6 +10,8 @@ enum {
     TP__MICRO_VECTORS = 2,
     TP__TILE_ROWS = 256,
     TP__DOT_LANES = 16,
+    TP__LIVE_PIECES = 3, /* of a panel at most */
+    TP__LIVE_PAST = 16,
     TP__WOVEN = 6
 };
 
@@ -25,6 +27,8 @@ typedef enum tp__rows_lie {
 /* c = a b for a few rows by a few vectors of columns, the chain of each output in registers. */
 typedef struct tp__micro {
     int64_t K;
+    const uint16_t *live; /* `live` kernels: the K of them that are visited, ... */
+    int64_t live_from;    /* ... as they are with a and b's first k called this */
     const void *a;
     int64_t a_step; /* from k to k + 1; APART: from row to row */
     const void *b;  /* rows of adjacent elements; whole vectors but for `keeping` kernels */
@@ -35,7 +39,7 @@ typedef struct tp__micro {
     int64_t keep_step;
     const void *soon; /* prefetched on the way, a line for each k: what the next block reads */
     int64_t soon_step;
-    const void *bias; /* of these columns; or NULL */
+    const void *bias; /* of these columns, -0 as +0; or NULL */
     int last;         /* columns in the last vector, 1..width */
     bool go_on;       /* chains start at c, not at 0 */
     bool relu;
@@ -43,6 +47,12 @@ typedef struct tp__micro {
 typedef void (*tp__micro_fn)(const tp__micro *m);
 /* [rows - 1][vectors - 1] */
 typedef tp__micro_fn tp__micro_table[TP__MICRO_ROWS][TP__MICRO_VECTORS];
+
+/* A list that grows; TP__LIVE_PAST places behind its end may be overwritten. */
+typedef struct tp__live_list {
+    uint16_t *end;
+    int rows; /* that it is for */
+} tp__live_list;
 
 typedef struct tp__gemm_kernels {
     int width; /* elements of a vector */
@@ -56,6 +66,15 @@ typedef struct tp__gemm_kernels {
     /* As plain, quicker where the last vector has at most half of its columns; NULL: there is none
      * for such vectors, or for so few rows. */
     tp__micro_table half[TP__ROWS_LIE_COUNT];
+
+    /* As plain, for up to live_rows rows and the listed k. find_live adds to lists, of n pieces one
+     * behind the other, those of [k, end) at which not all of their rows are 0; `before` rows lie
+     * in front of the first. finite: whether all of b is. */
+    int live_rows;
+    tp__micro_table live[TP__ROWS_LIE_COUNT];
+    void (*find_live[TP__ROWS_LIE_COUNT])(tp__live_list *list, int n, int64_t before, const void *a,
+                                          int64_t a_step, int64_t k, int64_t end);
+    bool (*finite)(const void *b, int64_t b_step, int64_t K, int vectors);
 
     /* All of a product whose rows of c are no longer than two vectors, or with K = 1; those of b
      * are dense. */
@@ -97,6 +116,10 @@ tp__split tp__gemm_split(const tp__gemm *g);
 void tp__gemm_join(const tp__gemm *g, void *sums, int64_t chunks);
 
 enum { TP__SMALL = 1 << 15 }; /* multiply-adds of a product that is not worth a plan */
+/* Are sums of -0 made +0, so that terms of 0 may be left out? By the shape alone. */
+static inline bool tp__settles(const tp__gemm *g) {
+    return g->M * g->N * g->K > TP__SMALL;
+}
 
 /* Workspace: sums of chunks if K is cut, rounded up to 64 bytes, then what these say. */
 int64_t tp__gemm_packed(tp__gemm *g);

@@ -21,6 +21,7 @@ enum {
     LEAST_HIGH = 2,          /* ... and of any; */
     LEAST_ROWS = 32,         /* rows of one, whose first panel packs B for the others */
     LEAST_BROUGHT = 60,      /* rows that threads share, lest each brings all together */
+    LEAST_LIVE = 32,         /* K of which some are left out */
     LEAST_TURNED = 64        /* K with which turning c costs little */
 };
 
@@ -62,6 +63,7 @@ static void choose_packing(plan *p) {
                 : p->lie == TP__ROWS_NEAR ? p->a_col
                 : p->pack_a               ? tp__round_up(p->packed_k * p->size, TP__LINE) + TP__LINE
                                           : p->a_row;
+    p->a_next = p->lie == TP__ROWS_APART ? p->a_step : p->size;
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
@@ -79,6 +81,8 @@ static void choose_largest_tile(plan *p) {
     if (p->own_b) p->tile_across = tp__least(p->across, OWN_BYTES / (p->panel * K * p->size));
     p->most_down = p->tile_down;
     p->most_across = p->tile_across;
+    p->live = tp__settles(&p->g) && K >= LEAST_LIVE && p->packed_k <= TP__LIVE_K &&
+              p->most_down <= TP__LIVE_PANELS;
 }
 
 static int64_t count_tiles(plan *p) {
@@ -141,7 +145,8 @@ static void choose_tiles(plan *p) {
 /* c^T = b^T a^T, the same chains: worth it where that saves more packing than turning c costs, or
  * where those of B are few, and few of a line's rows of A^T would be used at a time or there are no
  * more than few. */
-static bool is_worth_turning(const tp__gemm *g, const tp__gemm_kernels *kernels) {
+static bool is_worth_turning(const tp__gemm *g) {
+    const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
     const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8;
     if (g->a_row == 1 && g->b_col == 1 && g->a_col != 1)
         return (2 * kernels->rows * size <= TP__LINE || g->M * size <= NARROW) &&
@@ -158,10 +163,18 @@ static tp__gemm turn(const tp__gemm *g) {
     return t;
 }
 
+/* What has many zeros should be on the left, where they are left out. */
+bool tp__gemm_turns(const tp__gemm *g, bool *by_zeros) {
+    const bool worth = is_worth_turning(g);
+    const tp__gemm turned = worth ? turn(g) : *g;
+    *by_zeros = tp__live_matters_in_b(&turned);
+    return worth != (*by_zeros && tp__live_rarely_in_b(&turned));
+}
+
 plan tp__gemm_plan(const tp__gemm *whole) {
     plan p = {.kernels = tp__kernels_now()->gemm[whole->dtype], .split = tp__gemm_split(whole)};
     p.size = whole->dtype == TP_FLOAT32 ? 4 : 8;
-    p.turned = is_worth_turning(whole, p.kernels);
+    p.turned = whole->turned;
     p.g = p.turned ? turn(whole) : *whole;
     const tp__gemm *g = &p.g;
     p.products = g->batch * p.split.n;

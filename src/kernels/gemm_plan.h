@@ -1,12 +1,14 @@
-/* gemm_plan.h -- between gemm_plan.c, which says how a product is cut, and gemm_tiles.c, which
- * computes it so. */
+/* gemm_plan.h -- between gemm_plan.c, which says how a product is cut, gemm_tiles.c, which
+ * computes it so, and gemm_live.c, which says what of it is left out. */
 #ifndef TAPER_SRC_GEMM_PLAN_H
 #define TAPER_SRC_GEMM_PLAN_H
 #include "kernels/gemm.h"
 
 enum {
     TP__BLOCK_BYTES = 512, /* of a row of c in a block: with a tile's A in the second-level cache */
-    TP__LINE = 64
+    TP__LINE = 64,
+    TP__LIVE_K = 4096,   /* of a tile that lists some of them, at most; ... */
+    TP__LIVE_PANELS = 32 /* ... and its panels of rows */
 };
 
 /* Products of one shape, counting chunks of K, and how they are cut. Strides in bytes. */
@@ -23,7 +25,9 @@ typedef struct tp__plan {
     bool own_b;                     /* B is packed by each thread, for the columns of its tile */
     int64_t panel;                  /* columns of a panel */
     int64_t a_padded;               /* rows of a packed panel of A, with zeros */
-    int64_t a_step;                 /* of A as the tiles read it, see tp__micro */
+    int64_t a_step;                 /* of A as the tiles read it, see tp__micro, ... */
+    int64_t a_next;                 /* ... and from row to row of a panel */
+    bool live;                      /* k at which A is 0 may be left out */
     int64_t down, across;           /* panels of rows and of columns in a product */
     int64_t tile_down, tile_across; /* panels in a tile, at most ... */
     int64_t block_across;           /* ... and in a block of its columns */
@@ -34,6 +38,10 @@ typedef struct tp__plan {
     char *sums, *packed, *hands;    /* where they begin: the workspace's, set last */
 } tp__plan;
 
+/* Is c worth to be computed as its transpose? By shape and strides, and of large ones by zeros. It
+ * changes no bit. */
+bool tp__gemm_turns(const tp__gemm *g, bool *by_zeros);
+
 /* For the number of threads in use. */
 tp__plan tp__gemm_plan(const tp__gemm *whole);
 
@@ -41,5 +49,45 @@ tp__plan tp__gemm_plan(const tp__gemm *whole);
 static inline int64_t tp__plan_packed_bytes(const tp__plan *p) {
     return p->pack_b ? p->across * p->panel * p->packed_k * p->size : 0;
 }
+
+/* First row of panel i: panels are as equal as can be, the higher ones first. (Where heights take
+ * turns, two threads lose 4 % of 128x512x784.) */
+static inline int64_t tp__plan_row(const tp__plan *p, int64_t i) {
+    return i * (p->g.M / p->down) + tp__least(i, p->g.M % p->down);
+}
+
+/* Bytes from panel `first` of A to panel i as the tiles read them; packed ones have room for K. */
+static inline int64_t tp__plan_a_bytes(const tp__plan *p, int64_t first, int64_t i, int64_t K) {
+    return p->lie == TP__ROWS_PACKED ? (i - first) * p->a_padded * K * p->size
+                                     : (tp__plan_row(p, i) - tp__plan_row(p, first)) * p->a_next;
+}
+
+/* ---- what is left out (gemm_live.c) ---------------------------------------------------------- */
+
+/* Live k of the rows of a panel, a list for each piece of it. */
+typedef struct tp__live_panel {
+    uint16_t *list[TP__LIVE_PIECES];
+    int rows[TP__LIVE_PIECES], count[TP__LIVE_PIECES], pieces;
+    bool rarely; /* false: nothing is left out */
+} tp__live_panel;
+
+/* Rows of A in panels [first, end), for the K of a phase; packed panels have room for `room`. */
+typedef struct tp__live_tile {
+    const tp__plan *p;
+    const char *a;
+    int64_t first, end, K, room;
+} tp__live_tile;
+
+/* Are there zeros for which b is worth to be the left operand, of which they are left out? Only
+ * where it matters. */
+bool tp__live_matters_in_b(const tp__gemm *g);
+bool tp__live_rarely_in_b(const tp__gemm *g);
+
+int64_t tp__live_bytes(const tp__plan *p); /* of the lists of a tile */
+/* Fills panels [end - first] and lists; false: in none of them anything is left out. */
+bool tp__live_find(const tp__live_tile *t, tp__live_panel *panels, uint16_t *lists);
+/* What m says of a panel that has lists, along the live ones of the m->K from k on. */
+void tp__live_run(const tp__plan *p, const tp__live_panel *panel, int64_t k, int vectors,
+                  const tp__micro *m);
 
 #endif

@@ -29,11 +29,14 @@ enum {
 typedef tp__plan plan;
 
 /* What a thread has packed for itself, and keeps from tile to tile; its buffers follow: KEPT_BYTES,
- * then a tile of c that is to be turned, then rows of A, then columns of B. */
+ * then a tile of c that is to be turned, then rows of A, then columns of B, then lists of k. */
 typedef struct hand {
     int64_t product, j, k, end;      /* of B: panel j, k in [k, end) */
     int64_t a_product, a_first, a_k; /* of A: the tile that begins there */
     int64_t b_product, b_first;      /* of B, the same */
+    int64_t l_product, l_first, l_k; /* of A's zeros, as of A */
+    bool l_any;
+    tp__live_panel live[TP__LIVE_PANELS];
     _Alignas(TP__LINE) char kept[KEPT_BYTES];
 } hand;
 
@@ -46,12 +49,6 @@ typedef struct phase {
 } phase;
 
 /* ---- rows and panels ------------------------------------------------------------------------- */
-
-/* First row of panel i: panels are as equal as can be, the higher ones first. (Where heights take
- * turns, two threads lose 4 % of 128x512x784.) */
-static int64_t row_of_panel(const plan *p, int64_t i) {
-    return i * (p->g.M / p->down) + tp__least(i, p->g.M % p->down);
-}
 
 /* Operands of a product, from its own k = 0 on. */
 static const char *a_of(const plan *p, int64_t product) {
@@ -121,6 +118,7 @@ typedef struct tile {
     hand *hand;
     const char *a; /* row `i` at k = 0 of the phase, in place or brought together */
     const char *own_b;
+    const tp__live_panel *live; /* of each panel of rows; NULL: nothing is left out */
     char *turned; /* rows of a block of c's transpose, TP__BLOCK_BYTES each; NULL: c is in place */
 } tile;
 
@@ -164,15 +162,20 @@ static bool is_worth_keeping(const tile *t, const rows_of_b *b, int64_t last) {
            b->step > FORESEEN || b->step % t->f->p->kernels->conflict == 0;
 }
 
+static bool ends_chains(const tile *t, const block *b) {
+    return b->k + b->K == k_of(t->f->p, t->product);
+}
 static bool ends_c(const plan *p, const block *b) {
     return p->split.n == 1 && b->k + b->K == p->g.K;
 }
 
-/* What all rows have in common for panel j of columns. */
+/* What all rows have in common for panel j of columns. A kernel that adds numbers to finished sums
+ * leaves none of -0. */
 static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
     const plan *p = t->f->p;
     const tp__gemm *g = &p->g;
     const rows_of_b here = find_b(t, b->k, j);
+    static const char zeros[TP__MICRO_VECTORS * TP__LINE];
     tp__micro m = {.K = b->K,
                    .b = here.at,
                    .b_step = here.step,
@@ -180,6 +183,7 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
     m.a_step = p->a_step;
     m.c_step = t->turned ? TP__BLOCK_BYTES : p->c_row;
     m.last = (int)((tp__least(p->panel, g->N - j * p->panel) - 1) % p->kernels->width) + 1;
+    if (ends_chains(t, b) && tp__settles(g)) m.bias = zeros;
     if (!ends_c(p, b) || t->turned) return m;
     m.relu = g->act == TP__ACT_RELU;
     if (g->bias) m.bias = (const char *)g->bias + j * p->panel * p->size;
@@ -203,7 +207,8 @@ static char *kept_b(const tile *t, const block *b, int64_t j, int64_t step, bool
     return h->kept + (b->k - h->k) * step;
 }
 
-/* How the first panel of rows reads panel j of B; true: it packs it for the others on its way. */
+/* How the first panel of rows reads panel j of B; true: it packs it for the others on its way. Not
+ * if it may leave something out: then B is packed before. */
 static bool begin_b(const tile *t, const block *b, int64_t j, int vectors, tp__micro *m) {
     const plan *p = t->f->p;
     const int64_t columns = tp__least(p->panel, p->g.N - j * p->panel);
@@ -217,11 +222,11 @@ static bool begin_b(const tile *t, const block *b, int64_t j, int vectors, tp__m
     bool has;
     char *kept = kept_b(t, b, j, step, &has);
     m->keep_step = step;
-    if (in_place && !has) {
+    if (in_place && !has && !t->live) {
         m->keep = kept;
         return true;
     }
-    if (!has) p->kernels->pack(kept, p->panel, m->b, p->b_row, p->b_col, b->K, columns);
+    if (!has) p->kernels->pack(kept, step / p->size, m->b, p->b_row, p->b_col, b->K, columns);
     m->b = kept;
     m->b_step = step;
     return false;
@@ -254,12 +259,13 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
     tp__micro m = begin_panel(t, b, j);
     m.keep = t->hand->kept;
     bool keeping = begin_b(t, b, j, vectors, &m);
-    const int64_t a_k = p->lie == TP__ROWS_APART ? p->size : m.a_step;
-    const char *a = t->a + (b->k - t->f->k) * a_k;
-    int64_t row = row_of_panel(p, t->i), first = row;
+    const bool live = t->live && !keeping && p->kernels->finite(m.b, m.b_step, m.K, vectors);
+    const int64_t k = b->k - t->f->k, room = t->f->end - t->f->k;
+    const char *a = t->a + k * (p->lie == TP__ROWS_APART ? p->size : m.a_step);
+    const int64_t first = tp__plan_row(p, t->i);
     for (int64_t i = t->i; i < t->i_end; i++) {
-        const int64_t rows = row_of_panel(p, i + 1) - row;
-        m.a = a;
+        const int64_t row = tp__plan_row(p, i), rows = tp__plan_row(p, i + 1) - row;
+        m.a = a + tp__plan_a_bytes(p, t->i, i, room);
         m.c = t->turned
                   ? t->turned + (row - first) * TP__BLOCK_BYTES + (j - b->j) * p->panel * p->size
                   : c_of(p, t->product, row, j * p->panel);
@@ -268,16 +274,16 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
         const rows_of_b soon = fetch_soon(t, next, t->i_end - i, m.a);
         m.soon = soon.at;
         m.soon_step = soon.step;
+        if (live && t->live[i - t->i].rarely) {
+            tp__live_run(p, &t->live[i - t->i], k, vectors, &m);
+            continue;
+        }
         kernel_for(p, &m, keeping, rows, vectors)(&m);
         if (keeping && m.keep_step) {
             m.b = m.keep;
             m.b_step = m.keep_step;
             keeping = false;
         }
-        row += rows;
-        a += p->lie == TP__ROWS_PACKED  ? p->a_padded * (t->f->end - t->f->k) * p->size
-             : p->lie == TP__ROWS_APART ? rows * m.a_step
-                                        : rows * p->a_row;
     }
 }
 
@@ -311,7 +317,7 @@ static block block_after(const tile *t, const block *b, int64_t size, int64_t en
 /* Into the block that is to be turned, if chains go on from c, and from there to c. */
 static void begin_turned(const tile *t, const block *b) {
     const plan *p = t->f->p;
-    const int64_t row = row_of_panel(p, t->i), rows = row_of_panel(p, t->i_end) - row,
+    const int64_t row = tp__plan_row(p, t->i), rows = tp__plan_row(p, t->i_end) - row,
                   column = b->j * p->panel;
     const int64_t columns = tp__least(b->j_end * p->panel, p->g.N) - column;
     if (b->k == 0 && !(p->split.n == 1 && p->g.accumulate)) return;
@@ -320,7 +326,7 @@ static void begin_turned(const tile *t, const block *b) {
 }
 static void end_turned(const tile *t, const block *b) {
     const plan *p = t->f->p;
-    const int64_t row = row_of_panel(p, t->i), rows = row_of_panel(p, t->i_end) - row,
+    const int64_t row = tp__plan_row(p, t->i), rows = tp__plan_row(p, t->i_end) - row,
                   column = b->j * p->panel;
     const int64_t columns = tp__least(b->j_end * p->panel, p->g.N) - column;
     const bool ends = ends_c(p, b);
@@ -369,9 +375,9 @@ static void pack_a(const tile *t, char *to, const char *from, int64_t K) {
     const int64_t all = t->f->end - t->f->k, each = p->g.a_row == 1 ? NEAR_PACK_K : PACK_K;
     for (int64_t k = 0; k < K; k += each) {
         const int64_t now = tp__least(each, K - k);
-        int64_t row = row_of_panel(p, t->i);
+        int64_t row = tp__plan_row(p, t->i);
         for (int64_t i = t->i; i < t->i_end; i++) {
-            const int64_t next = row_of_panel(p, i + 1);
+            const int64_t next = tp__plan_row(p, i + 1);
             p->kernels->pack(to + ((i - t->i) * all + k) * p->a_step, p->a_padded,
                              from + row * p->a_row + k * p->a_col, p->a_col, p->a_row, now,
                              next - row);
@@ -387,7 +393,7 @@ static void bring_a(const tile *t, char *to) {
         pack_a(t, to, from, K);
         return;
     }
-    for (int64_t row = row_of_panel(p, t->i); row < row_of_panel(p, t->i_end);
+    for (int64_t row = tp__plan_row(p, t->i); row < tp__plan_row(p, t->i_end);
          row++, to += p->a_step)
         memcpy(to, from + row * p->a_row, (size_t)(K * p->size));
 }
@@ -395,7 +401,7 @@ static void bring_a(const tile *t, char *to) {
 static void find_a(tile *t) {
     const plan *p = t->f->p;
     if (!p->pack_a) {
-        t->a = a_of(p, t->product) + row_of_panel(p, t->i) * p->a_row + t->f->k * p->a_col;
+        t->a = a_of(p, t->product) + tp__plan_row(p, t->i) * p->a_row + t->f->k * p->a_col;
         return;
     }
     hand *h = t->hand;
@@ -424,6 +430,23 @@ static void find_own_b(tile *t) {
     h->b_first = t->j;
 }
 
+static void find_live(tile *t) {
+    const phase *f = t->f;
+    const plan *p = f->p;
+    hand *h = t->hand;
+    if (!p->live) return;
+    if (h->l_product != t->product || h->l_first != t->i || h->l_k != f->k) {
+        const int64_t K = tp__least(f->end, k_of(p, t->product)) - f->k;
+        char *lists = (char *)(h + 1) + turned_bytes(p) + brought_bytes(p) + own_bytes(p);
+        const tp__live_tile all = {p, t->a, t->i, t->i_end, K, f->end - f->k};
+        h->l_any = K > 0 && tp__live_find(&all, h->live, (uint16_t *)lists);
+        h->l_product = t->product;
+        h->l_first = t->i;
+        h->l_k = f->k;
+    }
+    t->live = h->l_any ? h->live : NULL;
+}
+
 /* The first hand that is free: a thread mostly gets the one that it has just used. More threads
  * than hands there are only if their number was changed meanwhile; they wait. */
 static int take_hand(const phase *f) {
@@ -446,7 +469,7 @@ static void give_hand(const phase *f, int number) {
 }
 
 static int64_t hand_bytes(const plan *p) {
-    const int64_t buffers = turned_bytes(p) + brought_bytes(p) + own_bytes(p);
+    const int64_t buffers = turned_bytes(p) + brought_bytes(p) + own_bytes(p) + tp__live_bytes(p);
     return tp__round_up((int64_t)sizeof(hand) + buffers, TP__LINE);
 }
 static hand *hand_of(const plan *p, int number) {
@@ -472,6 +495,7 @@ static void run_tile(void *ctx, int64_t number) {
     for (t.product = first; t.product < end; t.product++) {
         find_a(&t);
         find_own_b(&t);
+        find_live(&t);
         run_blocks(&t);
     }
     give_hand(f, taken);
@@ -484,13 +508,23 @@ static int64_t tiles_of(const plan *p, int64_t products) {
 /* ---- */
 
 static void new_hand(hand *h) {
-    h->product = h->a_product = h->b_product = -1;
+    h->product = h->a_product = h->b_product = h->l_product = -1;
 }
 
-int64_t tp__gemm_packed(tp__gemm *g) {
+static int64_t packed_as(tp__gemm *g, bool turned) {
+    g->turned = turned;
     const plan p = tp__gemm_plan(g);
     g->hands = (int)tp__least(tp__least(tp_get_num_threads(), HANDS), tiles_of(&p, p.group));
     return p.group * tp__plan_packed_bytes(&p) + g->hands * hand_bytes(&p);
+}
+
+/* Room for either way where what is in memory decides, lest a step of training allocates more than
+ * those before. */
+int64_t tp__gemm_packed(tp__gemm *g) {
+    bool by_zeros;
+    const bool turned = tp__gemm_turns(g, &by_zeros);
+    const int64_t other = by_zeros ? packed_as(g, !turned) : 0;
+    return tp__most(other, packed_as(g, turned));
 }
 
 void tp__gemm_run_tiles(const tp__gemm *g, void *workspace) {

@@ -97,7 +97,9 @@ typedef struct tp__gemm {
     tp__act act;
     bool accumulate;
     bool chains; /* M = 1 or N = 1: add in k order, but for a long K, see gemm.c */
-    int hands; /* set by tp__gemm_workspace: buffers for so many threads */
+    /* Set by tp__gemm_workspace: buffers for so many threads; c is computed as its transpose. */
+    int hands;
+    bool turned;
 } tp__gemm;
 size_t tp__gemm_workspace(tp__gemm *g);
 void tp__gemm_run(const tp__gemm *g, void *workspace); /* workspace: 64-byte aligned */

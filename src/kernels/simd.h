@@ -39,7 +39,8 @@ typedef double near_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), ma
 
 /* load and store take any address that suits an element; first_n is the mask of the first n lanes,
  * 0 <= n <= LANES, and lanes that are masked out are read as 0 and not touched in memory.
- * relu is x > 0 ? x : +0, and NaN stays. */
+ * relu is x > 0 ? x : +0, and NaN stays. nonzero has a bit for each lane that is
+ * not 0; NaN is not. */
 #define TP__VECTOR(SUF, T)                                                   \
     TP__INLINE vec_##SUF load_##SUF(const void *p) {                         \
         return *(const near_##SUF *)p;                                       \
@@ -87,6 +88,12 @@ TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
 }
 TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+}
+TP__INLINE unsigned nonzero_f32(vec_f32 v) {
+    return _mm512_cmp_ps_mask((__m512)v, (__m512){0}, _CMP_NEQ_UQ);
+}
+TP__INLINE unsigned nonzero_f64(vec_f64 v) {
+    return _mm512_cmp_pd_mask((__m512d)v, (__m512d){0}, _CMP_NEQ_UQ);
 }
 /* Of the lower half alone; what the upper one then holds is of no use. */
 TP__INLINE vec_f32 load_low_f32(const void *p) {
@@ -176,28 +183,40 @@ TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
 TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 }
+TP__INLINE unsigned nonzero_f32(vec_f32 v) {
+    return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps((__m256)v, (__m256){0}, _CMP_NEQ_UQ));
+}
+TP__INLINE unsigned nonzero_f64(vec_f64 v) {
+    return (unsigned)_mm256_movemask_pd(_mm256_cmp_pd((__m256d)v, (__m256d){0}, _CMP_NEQ_UQ));
+}
 #else
-#define TP__BASE(SUF, T)                                                    \
-    typedef int mask_##SUF;                                                 \
-    TP__INLINE mask_##SUF first_n_##SUF(int n) {                            \
-        return n;                                                           \
-    }                                                                       \
-    TP__INLINE vec_##SUF load_some_##SUF(const void *p, mask_##SUF n) {     \
-        vec_##SUF v = {0};                                                  \
-        for (int i = 0; i < n; i++) v[i] = ((const T *)p)[i];               \
-        return v;                                                           \
-    }                                                                       \
-    TP__INLINE void store_some_##SUF(void *p, mask_##SUF n, vec_##SUF v) {  \
-        for (int i = 0; i < n; i++) ((T *)p)[i] = v[i];                     \
-    }                                                                       \
-    TP__INLINE vec_##SUF all_##SUF(T x) {                                   \
-        vec_##SUF v;                                                        \
-        TP__UNROLL                                                          \
-        for (int i = 0; i < LANES_##SUF; i++) v[i] = x;                     \
-        return v;                                                           \
-    }                                                                       \
-    TP__INLINE vec_##SUF fma_##SUF(vec_##SUF a, vec_##SUF b, vec_##SUF c) { \
-        return a * b + c;                                                   \
+#define TP__BASE(SUF, T)                                                           \
+    typedef int mask_##SUF;                                                        \
+    TP__INLINE mask_##SUF first_n_##SUF(int n) {                                   \
+        return n;                                                                  \
+    }                                                                              \
+    TP__INLINE vec_##SUF load_some_##SUF(const void *p, mask_##SUF n) {            \
+        vec_##SUF v = {0};                                                         \
+        for (int i = 0; i < n; i++) v[i] = ((const T *)p)[i];                      \
+        return v;                                                                  \
+    }                                                                              \
+    TP__INLINE void store_some_##SUF(void *p, mask_##SUF n, vec_##SUF v) {         \
+        for (int i = 0; i < n; i++) ((T *)p)[i] = v[i];                            \
+    }                                                                              \
+    TP__INLINE vec_##SUF all_##SUF(T x) {                                          \
+        vec_##SUF v;                                                               \
+        TP__UNROLL                                                                 \
+        for (int i = 0; i < LANES_##SUF; i++) v[i] = x;                            \
+        return v;                                                                  \
+    }                                                                              \
+    TP__INLINE vec_##SUF fma_##SUF(vec_##SUF a, vec_##SUF b, vec_##SUF c) {        \
+        return a * b + c;                                                          \
+    }                                                                              \
+    TP__INLINE unsigned nonzero_##SUF(vec_##SUF v) {                               \
+        unsigned lanes = 0;                                                        \
+        TP__UNROLL                                                                 \
+        for (int i = 0; i < LANES_##SUF; i++) lanes |= (unsigned)(v[i] != 0) << i; \
+        return lanes;                                                              \
     }
 TP__BASE(f32, float)
 TP__BASE(f64, double)

@@ -1,0 +1,160 @@
+/* gemm_live.c -- which k of a tile are worth a visit.
+ *
+ * Most of a picture is background: of the 784 numbers of a digit four in five are 0, and six in ten
+ * are 0 in five digits at once. A product with 0 adds nothing: fma(0, b, sum) is sum for every
+ * finite b and every sum but -0, which may become +0. So a tile lists, for every few of its rows,
+ * the k at which one of them is not 0, and goes along these alone, if B is finite. A sum is -0 only
+ * where a term has underflowed, and tiles make +0 of it at the end of its chain whether or not
+ * something was left out: so no bit depends on what is.
+ *
+ * Looking costs a reading of A. A few places say whether it is worth that: where they show no
+ * zeros, as with most numbers that are not pictures, all goes on as if there were none. */
+#include "kernels/gemm_plan.h"
+#include "kernels/isa.h"
+#include <string.h>
+
+enum {
+    PLACES = 4,      /* in which a panel is tried, ... */
+    PLACE_K = 8,     /* ... k of one */
+    B_PANELS = 3,    /* of b that are tried, ... */
+    B_ROWS = 24,     /* ... if a has so many, and b columns, ... */
+    B_K = 64,        /* ... and so many k, lest turning c costs more, ... */
+    B_WORK = 1 << 21 /* ... and multiply-adds */
+};
+
+typedef tp__plan plan;
+typedef tp__live_tile tile;
+typedef tp__live_panel lists_of_panel;
+
+static int64_t list_length(const plan *p) {
+    return p->packed_k + TP__LIVE_PAST;
+}
+int64_t tp__live_bytes(const plan *p) {
+    const int64_t all = p->most_down * TP__LIVE_PIECES * list_length(p);
+    return p->live ? tp__round_up(all * (int64_t)sizeof(uint16_t), TP__LINE) : 0;
+}
+
+/* Panel i, nothing listed yet. */
+static lists_of_panel new_panel(const tile *t, int64_t i, uint16_t *lists) {
+    const int64_t rows = tp__plan_row(t->p, i + 1) - tp__plan_row(t->p, i);
+    lists_of_panel panel = {.pieces = (int)tp__parts(rows, t->p->kernels->live_rows)};
+    for (int n = 0; n < panel.pieces; n++) {
+        panel.list[n] = lists + n * list_length(t->p);
+        panel.rows[n] = (int)((n + 1) * rows / panel.pieces - n * rows / panel.pieces);
+    }
+    return panel;
+}
+
+/* k in [k, end) of `n` panels from panel i on, to the ends of their lists. More than one only where
+ * they lie one behind the other, which packed ones do not. */
+static void list_some(const tile *t, int64_t i, int64_t n, lists_of_panel *panels, int64_t k,
+                      int64_t end) {
+    const plan *p = t->p;
+    tp__live_list list[TP__LIVE_PANELS * TP__LIVE_PIECES];
+    int all = 0;
+    for (int64_t at = 0; at < n; at++)
+        for (int piece = 0; piece < panels[at].pieces; piece++)
+            list[all++] = (tp__live_list){panels[at].list[piece] + panels[at].count[piece],
+                                          panels[at].rows[piece]};
+    p->kernels->find_live[p->lie](list, all, p->lie == TP__ROWS_NEAR ? tp__plan_row(p, i) : 0,
+                                  t->a + tp__plan_a_bytes(p, t->first, i, t->room), p->a_step, k,
+                                  end);
+    const tp__live_list *from = list;
+    for (int64_t at = 0; at < n; at++)
+        for (int piece = 0; piece < panels[at].pieces; piece++)
+            panels[at].count[piece] = (int)(from++->end - panels[at].list[piece]);
+}
+
+/* Of all multiply-adds of a panel, K long? */
+static bool are_few_live(const lists_of_panel *panel, int64_t K) {
+    int64_t live = 0, all = 0;
+    for (int n = 0; n < panel->pieces; n++) {
+        live += panel->rows[n] * panel->count[n];
+        all += panel->rows[n] * K;
+    }
+    return 8 * live < 7 * all;
+}
+
+/* What a few places of panel i say; its lists are used for it. */
+static bool seem_few_live(const tile *t, int64_t i, const lists_of_panel *empty) {
+    lists_of_panel panel = *empty;
+    int64_t tried = 0;
+    for (int place = 0; place < PLACES; place++) {
+        const int64_t k = t->K * place / PLACES, next = t->K * (place + 1) / PLACES;
+        const int64_t end = tp__least(next, k + PLACE_K);
+        list_some(t, i, 1, &panel, k, end);
+        tried += end - k;
+    }
+    return are_few_live(&panel, tried);
+}
+
+bool tp__live_find(const tile *t, lists_of_panel *panels, uint16_t *lists) {
+    const int64_t n = t->end - t->first;
+    for (int64_t i = 0; i < n; i++)
+        panels[i] = new_panel(t, t->first + i, lists + i * TP__LIVE_PIECES * list_length(t->p));
+    if (!seem_few_live(t, t->first, panels) &&
+        (n < 2 || !seem_few_live(t, t->first + n / 2, panels + n / 2)))
+        return false;
+    if (t->p->lie == TP__ROWS_NEAR) list_some(t, t->first, n, panels, 0, t->K);
+    bool any = false;
+    for (int64_t i = 0; i < n; i++) {
+        lists_of_panel *panel = &panels[i];
+        if (t->p->lie != TP__ROWS_NEAR) {
+            panel->rarely = seem_few_live(t, t->first + i, panel);
+            if (!panel->rarely) continue;
+            list_some(t, t->first + i, 1, panel, 0, t->K);
+        }
+        panel->rarely = are_few_live(panel, t->K);
+        any |= panel->rarely;
+    }
+    return any;
+}
+
+bool tp__live_matters_in_b(const tp__gemm *g) {
+    return g->a_row == 1 && g->b_col == 1 && g->M >= B_ROWS && g->N >= B_ROWS && g->K >= B_K &&
+           g->M * g->N * g->K >= B_WORK;
+}
+bool tp__live_rarely_in_b(const tp__gemm *g) {
+    const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
+    const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, rows = kernels->live_rows;
+    int64_t live = 0, tried = 0;
+    for (int i = 0; i < B_PANELS; i++)
+        for (int place = 0; place < PLACES; place++) {
+            const int64_t column = (g->N - rows) * (2 * i + 1) / (2 * B_PANELS);
+            const int64_t k = g->K * place / PLACES;
+            const char *b = (const char *)g->b + (column + k * g->b_row) * size;
+            uint16_t some[PLACE_K + TP__LIVE_PAST];
+            tp__live_list list = {some, (int)rows};
+            kernels->find_live[TP__ROWS_NEAR](&list, 1, column, b, g->b_row * size, 0, PLACE_K);
+            live += list.end - some;
+            tried += PLACE_K;
+        }
+    return 8 * live < 5 * tried;
+}
+
+/* First place in a list of what is not before k. */
+static int64_t place_of(const uint16_t *list, int64_t count, int64_t k) {
+    int64_t from = 0;
+    while (count > from) {
+        const int64_t middle = (from + count) / 2;
+        if (list[middle] < k)
+            from = middle + 1;
+        else
+            count = middle;
+    }
+    return from;
+}
+
+void tp__live_run(const plan *p, const lists_of_panel *panel, int64_t k, int vectors,
+                  const tp__micro *all) {
+    tp__micro m = *all;
+    m.live_from = k;
+    for (int n = 0; n < panel->pieces; n++) {
+        const int64_t from = place_of(panel->list[n], panel->count[n], k);
+        m.live = panel->list[n] + from;
+        m.K = place_of(panel->list[n], panel->count[n], k + all->K) - from;
+        p->kernels->live[p->lie][panel->rows[n] - 1][vectors - 1](&m);
+        m.a = (const char *)m.a + panel->rows[n] * p->a_next;
+        m.c = (char *)m.c + panel->rows[n] * m.c_step;
+    }
+}
