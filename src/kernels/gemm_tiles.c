@@ -36,6 +36,8 @@ typedef struct hand {
     int64_t b_product, b_first;      /* of B, the same */
     int64_t l_product, l_first, l_k; /* of A's zeros, as of A */
     bool l_any;
+    int64_t f_product, f_j, f_k, f_end; /* of B: panel j, k in [f_k, f_end): are they finite? */
+    bool f_is;
     tp__live_panel live[TP__LIVE_PANELS];
     _Alignas(TP__LINE) char kept[KEPT_BYTES];
 } hand;
@@ -251,6 +253,20 @@ static tp__micro_fn kernel_for(const plan *p, const tp__micro *m, bool keeping, 
                : p->kernels->plain[p->lie][rows - 1][vectors - 1];
 }
 
+/* May terms of this panel of B be left out? */
+static bool is_finite(const tile *t, const block *b, int64_t j, int vectors, const tp__micro *m) {
+    hand *h = t->hand;
+    const int64_t end = b->k + b->K;
+    if (h->f_product != t->product || h->f_j != j || h->f_k != b->k || h->f_end != end) {
+        h->f_product = t->product;
+        h->f_j = j;
+        h->f_k = b->k;
+        h->f_end = end;
+        h->f_is = t->f->p->kernels->finite(m->b, m->b_step, m->K, vectors);
+    }
+    return h->f_is;
+}
+
 /* Panel j of columns against all rows of the tile; then those of `next` come. A last vector that
  * is not full must be read by a keeping kernel if it has not been packed. */
 static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b *next) {
@@ -259,7 +275,7 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
     tp__micro m = begin_panel(t, b, j);
     m.keep = t->hand->kept;
     bool keeping = begin_b(t, b, j, vectors, &m);
-    const bool live = t->live && !keeping && p->kernels->finite(m.b, m.b_step, m.K, vectors);
+    const bool live = t->live && !keeping && is_finite(t, b, j, vectors, &m);
     const int64_t k = b->k - t->f->k, room = t->f->end - t->f->k;
     const char *a = t->a + k * (p->lie == TP__ROWS_APART ? p->size : m.a_step);
     const int64_t first = tp__plan_row(p, t->i);
@@ -508,7 +524,7 @@ static int64_t tiles_of(const plan *p, int64_t products) {
 /* ---- */
 
 static void new_hand(hand *h) {
-    h->product = h->a_product = h->b_product = h->l_product = -1;
+    h->product = h->a_product = h->b_product = h->l_product = h->f_product = -1;
 }
 
 static int64_t packed_as(tp__gemm *g, bool turned) {
