@@ -159,6 +159,11 @@ static double multiply_add_f64(double a, double b, double c) {
     return ab + c;
 }
 
+/* Of large products a sum of -0 becomes +0. */
+static double settle(const product *p, double s) {
+    return p->M * p->N * p->K > 32768 ? s + 0 : s;
+}
+
 #define DEFINE_RULES(T, SUF)                                                                       \
     static T chain_##SUF(const product *p, int64_t z, int64_t i, int64_t j, int64_t k, int64_t to, \
                          T s) {                                                                    \
@@ -206,7 +211,7 @@ static double multiply_add_f64(double a, double b, double c) {
                 const int64_t to = k + length < p->K ? k + length : p->K;                          \
                 part[n++] = lanes    ? lanes_##SUF(p, z, i, j, k, to)                              \
                             : vector ? woven_##SUF(p, z, i, j, k, to)                              \
-                                     : chain_##SUF(p, z, i, j, k, to, 0) + 0;                      \
+                                     : (T)settle(p, chain_##SUF(p, z, i, j, k, to, 0));            \
             }                                                                                      \
             s = tree_##SUF(part, n);                                                               \
         } else {                                                                                   \
@@ -214,8 +219,8 @@ static double multiply_add_f64(double a, double b, double c) {
                       : chain_##SUF(p, z, i, j, 0, p->K, vector ? 0 : c);                          \
         }                                                                                          \
         if (p->accumulate && (split || vector)) s = c + s;                                         \
-        if (!vector && p->M * p->N * p->K > 32768) s += 0;                                         \
-        if (p->has_bias) s += (T)get(&p->bias, 0, 0, j) + (T)(vector ? -0.0 : 0);                  \
+        if (!vector) s = (T)settle(p, s);                                                          \
+        if (p->has_bias) s += (T)get(&p->bias, 0, 0, j) + (T)(vector || split ? -0.0 : 0);         \
         return p->relu && s <= 0 ? 0 : s;                                                          \
     }
 DEFINE_RULES(float, f32)

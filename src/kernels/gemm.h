@@ -10,8 +10,9 @@ enum {
     TP__MICRO_VECTORS = 2,
     TP__TILE_ROWS = 256,
     TP__DOT_LANES = 16,
-    TP__LIVE_PIECES = 3, /* of a panel at most */
-    TP__LIVE_PAST = 16,
+    TP__GEMM_LIVE_PIECES = 3,  /* of a panel at most */
+    TP__GEMM_LIVE_PANELS = 32, /* of rows, in a tile at most */
+    TP__GEMM_LIVE_PAST = 16,
     TP__WOVEN = 6
 };
 
@@ -27,8 +28,8 @@ typedef enum tp__rows_lie {
 /* c = a b for a few rows by a few vectors of columns, the chain of each output in registers. */
 typedef struct tp__micro {
     int64_t K;
-    const uint16_t *live; /* `live` kernels: the K of them that are visited, ... */
-    int64_t live_from;    /* ... as they are with a and b's first k called this */
+    const uint16_t *live; /* `live` kernels: K of them, which are visited; ... */
+    int64_t live_from;    /* ... the number there that stands for a and b's first k */
     const void *a;
     int64_t a_step; /* from k to k + 1; APART: from row to row */
     const void *b;  /* rows of adjacent elements; whole vectors but for `keeping` kernels */
@@ -48,11 +49,11 @@ typedef void (*tp__micro_fn)(const tp__micro *m);
 /* [rows - 1][vectors - 1] */
 typedef tp__micro_fn tp__micro_table[TP__MICRO_ROWS][TP__MICRO_VECTORS];
 
-/* A list that grows; TP__LIVE_PAST places behind its end may be overwritten. */
-typedef struct tp__live_list {
+/* A list that grows; up to TP__GEMM_LIVE_PAST places behind its new end are overwritten. */
+typedef struct tp__gemm_live_list {
     uint16_t *end;
     int rows; /* that it is for */
-} tp__live_list;
+} tp__gemm_live_list;
 
 typedef struct tp__gemm_kernels {
     int width; /* elements of a vector */
@@ -72,8 +73,8 @@ typedef struct tp__gemm_kernels {
      * in front of the first. finite: whether all of b is. */
     int live_rows;
     tp__micro_table live[TP__ROWS_LIE_COUNT];
-    void (*find_live[TP__ROWS_LIE_COUNT])(tp__live_list *list, int n, int64_t before, const void *a,
-                                          int64_t a_step, int64_t k, int64_t end);
+    void (*find_live[TP__ROWS_LIE_COUNT])(tp__gemm_live_list *list, int n, int64_t before,
+                                          const void *a, int64_t a_step, int64_t k, int64_t end);
     bool (*finite)(const void *b, int64_t b_step, int64_t K, int vectors);
 
     /* All of a product whose rows of c are no longer than two vectors, or with K = 1; those of b
@@ -83,8 +84,8 @@ typedef struct tp__gemm_kernels {
     /* dst[k][0..padded) = src[k][0..n) and zeros behind, dst rows dense and aligned. */
     void (*pack)(void *dst, int64_t padded, const void *src, int64_t k_step, int64_t step,
                  int64_t K, int64_t n);
-    /* c[j][i] = relu(from[i][j] + bias[i]), both optional; rows of c (elements `c_row` apart)
-     * and of the block (`step` apart, whole vectors, overwritten). */
+    /* c[j][i] = relu(from[i][j] + bias[i]), both optional, -0 in bias as +0; rows of c (elements
+     * `c_row` apart) and of the block (`step` apart, whole vectors, overwritten). */
     void (*turn)(void *c, int64_t c_row, void *from, int64_t step, int64_t rows, int64_t columns,
                  const void *bias, bool relu);
 

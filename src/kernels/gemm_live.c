@@ -4,8 +4,8 @@
  * are 0 in five digits at once. A product with 0 adds nothing: fma(0, b, sum) is sum for every
  * finite b and every sum but -0, which may become +0. So a tile lists, for every few of its rows,
  * the k at which one of them is not 0, and goes along these alone, if B is finite. A sum is -0 only
- * where a term has underflowed, and tiles make +0 of it at the end of its chain whether or not
- * something was left out: so no bit depends on what is.
+ * where c was, or where a term has underflowed, and tiles make +0 of it at the end of its chain
+ * whether or not something was left out: so no bit depends on what is.
  *
  * Looking costs a reading of A. A few places say whether it is worth that: where they show no
  * zeros, as with most numbers that are not pictures, all goes on as if there were none. */
@@ -14,23 +14,26 @@
 #include <string.h>
 
 enum {
-    PLACES = 4,      /* in which a panel is tried, ... */
-    PLACE_K = 8,     /* ... k of one */
-    B_PANELS = 3,    /* of b that are tried, ... */
-    B_ROWS = 24,     /* ... if a has so many, and b columns, ... */
-    B_K = 64,        /* ... and so many k, lest turning c costs more, ... */
-    B_WORK = 1 << 21 /* ... and multiply-adds */
+    FEW = 75,           /* of a hundred k, with which looking pays; ... */
+    VERY_FEW = 62,      /* ... and turning or packing */
+    PLACES = 4,         /* in which a panel is tried, ... */
+    PLACE_K = 8,        /* ... k of one */
+    LEFT_PANELS = 3,    /* of an operand that are tried, ... */
+    LEFT_ROWS = 32,     /* ... if it has so many rows, ... */
+    OTHERS = 24,        /* ... the other one so many columns, ... */
+    LEFT_K = 64,        /* ... and both so many k, lest packing or turning costs more, ... */
+    LEFT_WORK = 1 << 21 /* ... and multiply-adds */
 };
 
 typedef tp__plan plan;
-typedef tp__live_tile tile;
-typedef tp__live_panel lists_of_panel;
+typedef tp__gemm_live_tile tile;
+typedef tp__gemm_live_panel lists_of_panel;
 
 static int64_t list_length(const plan *p) {
-    return p->packed_k + TP__LIVE_PAST;
+    return p->packed_k + TP__GEMM_LIVE_PAST;
 }
-int64_t tp__live_bytes(const plan *p) {
-    const int64_t all = p->most_down * TP__LIVE_PIECES * list_length(p);
+int64_t tp__gemm_live_bytes(const plan *p) {
+    const int64_t all = p->most_down * TP__GEMM_LIVE_PIECES * list_length(p);
     return p->live ? tp__round_up(all * (int64_t)sizeof(uint16_t), TP__LINE) : 0;
 }
 
@@ -50,16 +53,16 @@ static lists_of_panel new_panel(const tile *t, int64_t i, uint16_t *lists) {
 static void list_some(const tile *t, int64_t i, int64_t n, lists_of_panel *panels, int64_t k,
                       int64_t end) {
     const plan *p = t->p;
-    tp__live_list list[TP__LIVE_PANELS * TP__LIVE_PIECES];
+    tp__gemm_live_list list[TP__GEMM_LIVE_PANELS * TP__GEMM_LIVE_PIECES];
     int all = 0;
     for (int64_t at = 0; at < n; at++)
         for (int piece = 0; piece < panels[at].pieces; piece++)
-            list[all++] = (tp__live_list){panels[at].list[piece] + panels[at].count[piece],
-                                          panels[at].rows[piece]};
+            list[all++] = (tp__gemm_live_list){panels[at].list[piece] + panels[at].count[piece],
+                                               panels[at].rows[piece]};
     p->kernels->find_live[p->lie](list, all, p->lie == TP__ROWS_NEAR ? tp__plan_row(p, i) : 0,
                                   t->a + tp__plan_a_bytes(p, t->first, i, t->room), p->a_step, k,
                                   end);
-    const tp__live_list *from = list;
+    const tp__gemm_live_list *from = list;
     for (int64_t at = 0; at < n; at++)
         for (int piece = 0; piece < panels[at].pieces; piece++)
             panels[at].count[piece] = (int)(from++->end - panels[at].list[piece]);
@@ -72,7 +75,7 @@ static bool are_few_live(const lists_of_panel *panel, int64_t K) {
         live += panel->rows[n] * panel->count[n];
         all += panel->rows[n] * K;
     }
-    return 8 * live < 7 * all;
+    return 100 * live < FEW * all;
 }
 
 /* What a few places of panel i say; its lists are used for it. */
@@ -88,10 +91,11 @@ static bool seem_few_live(const tile *t, int64_t i, const lists_of_panel *empty)
     return are_few_live(&panel, tried);
 }
 
-bool tp__live_find(const tile *t, lists_of_panel *panels, uint16_t *lists) {
+bool tp__gemm_live_find(const tile *t, lists_of_panel *panels, uint16_t *lists) {
     const int64_t n = t->end - t->first;
     for (int64_t i = 0; i < n; i++)
-        panels[i] = new_panel(t, t->first + i, lists + i * TP__LIVE_PIECES * list_length(t->p));
+        panels[i] =
+            new_panel(t, t->first + i, lists + i * TP__GEMM_LIVE_PIECES * list_length(t->p));
     if (!seem_few_live(t, t->first, panels) &&
         (n < 2 || !seem_few_live(t, t->first + n / 2, panels + n / 2)))
         return false;
@@ -110,26 +114,29 @@ bool tp__live_find(const tile *t, lists_of_panel *panels, uint16_t *lists) {
     return any;
 }
 
-bool tp__live_matters_in_b(const tp__gemm *g) {
-    return g->a_row == 1 && g->b_col == 1 && g->M >= B_ROWS && g->N >= B_ROWS && g->K >= B_K &&
-           g->M * g->N * g->K >= B_WORK;
+bool tp__gemm_live_matters(const tp__operand *x, int64_t others) {
+    return (x->row == 1 || x->col == 1) && x->rows >= LEFT_ROWS && others >= OTHERS &&
+           x->K >= LEFT_K && x->rows * x->K * others >= LEFT_WORK;
 }
-bool tp__live_rarely_in_b(const tp__gemm *g) {
-    const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[g->dtype];
-    const int64_t size = g->dtype == TP_FLOAT32 ? 4 : 8, rows = kernels->live_rows;
+
+bool tp__gemm_live_rarely(const tp__operand *x) {
+    const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[x->dtype];
+    const int64_t size = x->dtype == TP_FLOAT32 ? 4 : 8, rows = kernels->live_rows;
+    const tp__rows_lie lie = x->col == 1 ? TP__ROWS_APART : TP__ROWS_NEAR;
     int64_t live = 0, tried = 0;
-    for (int i = 0; i < B_PANELS; i++)
+    for (int i = 0; i < LEFT_PANELS; i++)
         for (int place = 0; place < PLACES; place++) {
-            const int64_t column = (g->N - rows) * (2 * i + 1) / (2 * B_PANELS);
-            const int64_t k = g->K * place / PLACES;
-            const char *b = (const char *)g->b + (column + k * g->b_row) * size;
-            uint16_t some[PLACE_K + TP__LIVE_PAST];
-            tp__live_list list = {some, (int)rows};
-            kernels->find_live[TP__ROWS_NEAR](&list, 1, column, b, g->b_row * size, 0, PLACE_K);
+            const int64_t row = (x->rows - rows) * (2 * i + 1) / (2 * LEFT_PANELS);
+            const int64_t k = x->K * place / PLACES;
+            const char *from = (const char *)x->data + (row * x->row + k * x->col) * size;
+            uint16_t some[PLACE_K + TP__GEMM_LIVE_PAST];
+            tp__gemm_live_list list = {some, (int)rows};
+            kernels->find_live[lie](&list, 1, row, from,
+                                    (lie == TP__ROWS_APART ? x->row : x->col) * size, 0, PLACE_K);
             live += list.end - some;
             tried += PLACE_K;
         }
-    return 8 * live < 5 * tried;
+    return 100 * live < VERY_FEW * tried;
 }
 
 /* First place in a list of what is not before k. */
@@ -145,8 +152,8 @@ static int64_t place_of(const uint16_t *list, int64_t count, int64_t k) {
     return from;
 }
 
-void tp__live_run(const plan *p, const lists_of_panel *panel, int64_t k, int vectors,
-                  const tp__micro *all) {
+void tp__gemm_live_run(const plan *p, const lists_of_panel *panel, int64_t k, int vectors,
+                       const tp__micro *all) {
     tp__micro m = *all;
     m.live_from = k;
     for (int n = 0; n < panel->pieces; n++) {

@@ -1,7 +1,7 @@
 /* gemm_plan.c -- matrix times matrix: what is read in place, what is packed, where tiles are cut.
  *
- * All of it follows from the shape, the strides and the number of threads, and none of it changes a
- * bit: each output is one chain in k order, whichever tile computes it. */
+ * All of it follows from the shape, the strides, the number of threads and zeros, and none of it
+ * changes a bit: each output is one chain in k order, whichever tile computes it. */
 #include "kernels/gemm_plan.h"
 #include "kernels/isa.h"
 
@@ -81,8 +81,7 @@ static void choose_largest_tile(plan *p) {
     if (p->own_b) p->tile_across = tp__least(p->across, OWN_BYTES / (p->panel * K * p->size));
     p->most_down = p->tile_down;
     p->most_across = p->tile_across;
-    p->live = tp__settles(&p->g) && K >= LEAST_LIVE && p->packed_k <= TP__LIVE_K &&
-              p->most_down <= TP__LIVE_PANELS;
+    p->live = tp__settles(&p->g) && K >= LEAST_LIVE && p->packed_k <= TP__GEMM_LIVE_K;
 }
 
 static int64_t count_tiles(plan *p) {
@@ -132,8 +131,8 @@ static void even_tiles(plan *p, int64_t threads) {
 }
 
 static void choose_tiles(plan *p) {
-    const int64_t work = p->g.M * p->g.N * tp__most(p->split.length, 1),
-                  threads = tp_get_num_threads(), worth = work * p->products / TILE_WORK;
+    const int64_t work = p->g.M * p->g.N * tp__most(p->split.length, 1), threads = p->g.threads,
+                  worth = work * p->products / TILE_WORK;
     choose_largest_tile(p);
     cut_tiles(p, threads, threads == 1 ? 1 : tp__least(4 * threads, worth));
     even_tiles(p, threads);
@@ -163,12 +162,15 @@ static tp__gemm turn(const tp__gemm *g) {
     return t;
 }
 
-/* What has many zeros should be on the left, where they are left out. */
+/* What has many zeros should be on the left, where they are left out: the shape's choice is changed
+ * for it, if the rows of what is on the right then are dense, or packed as they are otherwise. */
 bool tp__gemm_turns(const tp__gemm *g, bool *by_zeros) {
     const bool worth = is_worth_turning(g);
-    const tp__gemm turned = worth ? turn(g) : *g;
-    *by_zeros = tp__live_matters_in_b(&turned);
-    return worth != (*by_zeros && tp__live_rarely_in_b(&turned));
+    const tp__operand a = {g->dtype, g->a, g->M, g->K, g->a_row, g->a_col},
+                      b = {g->dtype, g->b, g->N, g->K, g->b_col, g->b_row};
+    *by_zeros =
+        worth ? tp__gemm_live_matters(&a, g->N) : g->a_row == 1 && tp__gemm_live_matters(&b, g->M);
+    return worth != (*by_zeros && tp__gemm_live_rarely(worth ? &a : &b));
 }
 
 plan tp__gemm_plan(const tp__gemm *whole) {
@@ -187,9 +189,8 @@ plan tp__gemm_plan(const tp__gemm *whole) {
     p.a_padded = tp__round_up(p.kernels->rows, 8);
     p.down = tp__parts(g->M, p.kernels->rows);
     p.across = tp__parts(g->N, p.panel);
-    const int64_t threads = tp_get_num_threads();
-    if (p.across == 1 && p.down > threads) /* rows are all there is: as many for each */
-        p.down = tp__round_up(p.down, threads);
+    if (p.across == 1 && p.down > g->threads) /* rows are all there is: as many for each */
+        p.down = tp__round_up(p.down, g->threads);
     choose_reading(&p);
     choose_packing(&p);
     choose_tiles(&p);

@@ -7,8 +7,7 @@
 enum {
     TP__BLOCK_BYTES = 512, /* of a row of c in a block: with a tile's A in the second-level cache */
     TP__LINE = 64,
-    TP__LIVE_K = 4096,   /* of a tile that lists some of them, at most; ... */
-    TP__LIVE_PANELS = 32 /* ... and its panels of rows */
+    TP__GEMM_LIVE_K = 4096 /* of a tile that lists some of them, at most */
 };
 
 /* Products of one shape, counting chunks of K, and how they are cut. Strides in bytes. */
@@ -42,7 +41,7 @@ typedef struct tp__plan {
  * changes no bit. */
 bool tp__gemm_turns(const tp__gemm *g, bool *by_zeros);
 
-/* For the number of threads in use. */
+/* For the threads, and turned or not, as `whole` says. */
 tp__plan tp__gemm_plan(const tp__gemm *whole);
 
 /* Packed panels of B: [product of the group][panel][k][panel]. */
@@ -65,29 +64,34 @@ static inline int64_t tp__plan_a_bytes(const tp__plan *p, int64_t first, int64_t
 /* ---- what is left out (gemm_live.c) ---------------------------------------------------------- */
 
 /* Live k of the rows of a panel, a list for each piece of it. */
-typedef struct tp__live_panel {
-    uint16_t *list[TP__LIVE_PIECES];
-    int rows[TP__LIVE_PIECES], count[TP__LIVE_PIECES], pieces;
+typedef struct tp__gemm_live_panel {
+    uint16_t *list[TP__GEMM_LIVE_PIECES];
+    int rows[TP__GEMM_LIVE_PIECES], count[TP__GEMM_LIVE_PIECES], pieces;
     bool rarely; /* false: nothing is left out */
-} tp__live_panel;
+} tp__gemm_live_panel;
 
 /* Rows of A in panels [first, end), for the K of a phase; packed panels have room for `room`. */
-typedef struct tp__live_tile {
+typedef struct tp__gemm_live_tile {
     const tp__plan *p;
     const char *a;
     int64_t first, end, K, room;
-} tp__live_tile;
+} tp__gemm_live_tile;
 
-/* Are there zeros for which b is worth to be the left operand, of which they are left out? Only
- * where it matters. */
-bool tp__live_matters_in_b(const tp__gemm *g);
-bool tp__live_rarely_in_b(const tp__gemm *g);
+/* What may be the left operand, of which zeros are left out: strides in elements. Is it worth to be
+ * asked whether it has many, beside so many columns of the other one; and has it? */
+typedef struct tp__operand {
+    tp_dtype dtype;
+    const void *data;
+    int64_t rows, K, row, col;
+} tp__operand;
+bool tp__gemm_live_matters(const tp__operand *x, int64_t others);
+bool tp__gemm_live_rarely(const tp__operand *x);
 
-int64_t tp__live_bytes(const tp__plan *p); /* of the lists of a tile */
+int64_t tp__gemm_live_bytes(const tp__plan *p); /* of the lists of a tile */
 /* Fills panels [end - first] and lists; false: in none of them anything is left out. */
-bool tp__live_find(const tp__live_tile *t, tp__live_panel *panels, uint16_t *lists);
+bool tp__gemm_live_find(const tp__gemm_live_tile *t, tp__gemm_live_panel *panels, uint16_t *lists);
 /* What m says of a panel that has lists, along the live ones of the m->K from k on. */
-void tp__live_run(const tp__plan *p, const tp__live_panel *panel, int64_t k, int vectors,
-                  const tp__micro *m);
+void tp__gemm_live_run(const tp__plan *p, const tp__gemm_live_panel *panel, int64_t k, int vectors,
+                       const tp__micro *m);
 
 #endif

@@ -38,7 +38,7 @@ typedef struct hand {
     bool l_any;
     int64_t f_product, f_j, f_k, f_end; /* of B: panel j, k in [f_k, f_end): are they finite? */
     bool f_is;
-    tp__live_panel live[TP__LIVE_PANELS];
+    tp__gemm_live_panel live[TP__GEMM_LIVE_PANELS];
     _Alignas(TP__LINE) char kept[KEPT_BYTES];
 } hand;
 
@@ -120,7 +120,7 @@ typedef struct tile {
     hand *hand;
     const char *a; /* row `i` at k = 0 of the phase, in place or brought together */
     const char *own_b;
-    const tp__live_panel *live; /* of each panel of rows; NULL: nothing is left out */
+    const tp__gemm_live_panel *live; /* of each panel of rows; NULL: nothing is left out */
     char *turned; /* rows of a block of c's transpose, TP__BLOCK_BYTES each; NULL: c is in place */
 } tile;
 
@@ -171,8 +171,8 @@ static bool ends_c(const plan *p, const block *b) {
     return p->split.n == 1 && b->k + b->K == p->g.K;
 }
 
-/* What all rows have in common for panel j of columns. A kernel that adds numbers to finished sums
- * leaves none of -0. */
+/* What all rows have in common for panel j of columns. Zeros as bias make
+ * +0 of sums of -0. */
 static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
     const plan *p = t->f->p;
     const tp__gemm *g = &p->g;
@@ -216,9 +216,11 @@ static bool begin_b(const tile *t, const block *b, int64_t j, int vectors, tp__m
     const int64_t columns = tp__least(p->panel, p->g.N - j * p->panel);
     if (p->pack_b || p->own_b) return false;
     const bool in_place = p->g.b_col == 1;
-    if (in_place && !is_worth_keeping(t, &(rows_of_b){m->b, m->b_step}, m->last)) {
+    const bool whole = m->last == p->kernels->width;
+    if (in_place && !is_worth_keeping(t, &(rows_of_b){m->b, m->b_step}, m->last) &&
+        (whole || !t->live)) {
         t->hand->product = -1; /* what a keeping kernel writes there is of no use */
-        return m->last < p->kernels->width;
+        return !whole;
     }
     const int64_t step = (in_place ? vectors * p->kernels->width : p->panel) * p->size;
     bool has;
@@ -291,7 +293,7 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
         m.soon = soon.at;
         m.soon_step = soon.step;
         if (live && t->live[i - t->i].rarely) {
-            tp__live_run(p, &t->live[i - t->i], k, vectors, &m);
+            tp__gemm_live_run(p, &t->live[i - t->i], k, vectors, &m);
             continue;
         }
         kernel_for(p, &m, keeping, rows, vectors)(&m);
@@ -454,8 +456,8 @@ static void find_live(tile *t) {
     if (h->l_product != t->product || h->l_first != t->i || h->l_k != f->k) {
         const int64_t K = tp__least(f->end, k_of(p, t->product)) - f->k;
         char *lists = (char *)(h + 1) + turned_bytes(p) + brought_bytes(p) + own_bytes(p);
-        const tp__live_tile all = {p, t->a, t->i, t->i_end, K, f->end - f->k};
-        h->l_any = K > 0 && tp__live_find(&all, h->live, (uint16_t *)lists);
+        const tp__gemm_live_tile all = {p, t->a, t->i, t->i_end, K, f->end - f->k};
+        h->l_any = K > 0 && tp__gemm_live_find(&all, h->live, (uint16_t *)lists);
         h->l_product = t->product;
         h->l_first = t->i;
         h->l_k = f->k;
@@ -485,7 +487,8 @@ static void give_hand(const phase *f, int number) {
 }
 
 static int64_t hand_bytes(const plan *p) {
-    const int64_t buffers = turned_bytes(p) + brought_bytes(p) + own_bytes(p) + tp__live_bytes(p);
+    const int64_t buffers =
+        turned_bytes(p) + brought_bytes(p) + own_bytes(p) + tp__gemm_live_bytes(p);
     return tp__round_up((int64_t)sizeof(hand) + buffers, TP__LINE);
 }
 static hand *hand_of(const plan *p, int number) {
@@ -530,7 +533,7 @@ static void new_hand(hand *h) {
 static int64_t packed_as(tp__gemm *g, bool turned) {
     g->turned = turned;
     const plan p = tp__gemm_plan(g);
-    g->hands = (int)tp__least(tp__least(tp_get_num_threads(), HANDS), tiles_of(&p, p.group));
+    g->hands = (int)tp__least(tp__least(g->threads, HANDS), tiles_of(&p, p.group));
     return p.group * tp__plan_packed_bytes(&p) + g->hands * hand_bytes(&p);
 }
 
@@ -538,6 +541,7 @@ static int64_t packed_as(tp__gemm *g, bool turned) {
  * those before. */
 int64_t tp__gemm_packed(tp__gemm *g) {
     bool by_zeros;
+    g->threads = tp_get_num_threads();
     const bool turned = tp__gemm_turns(g, &by_zeros);
     const int64_t other = by_zeros ? packed_as(g, !turned) : 0;
     return tp__most(other, packed_as(g, turned));

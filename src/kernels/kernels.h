@@ -97,8 +97,9 @@ typedef struct tp__gemm {
     tp__act act;
     bool accumulate;
     bool chains; /* M = 1 or N = 1: add in k order, but for a long K, see gemm.c */
-    /* Set by tp__gemm_workspace: buffers for so many threads; c is computed as its transpose. */
-    int hands;
+    /* Set by tp__gemm_workspace, which looks at a and b, for the run with that workspace: the
+     * number of threads, buffers for so many of them, and that c is computed as its transpose. */
+    int threads, hands;
     bool turned;
 } tp__gemm;
 size_t tp__gemm_workspace(tp__gemm *g);

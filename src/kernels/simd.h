@@ -40,7 +40,7 @@ typedef double near_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), ma
 /* load and store take any address that suits an element; first_n is the mask of the first n lanes,
  * 0 <= n <= LANES, and lanes that are masked out are read as 0 and not touched in memory.
  * relu is x > 0 ? x : +0, and NaN stays. nonzero has a bit for each lane that is
- * not 0; NaN is not. */
+ * not 0, as NaN is. */
 #define TP__VECTOR(SUF, T)                                                   \
     TP__INLINE vec_##SUF load_##SUF(const void *p) {                         \
         return *(const near_##SUF *)p;                                       \
