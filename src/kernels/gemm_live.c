@@ -16,8 +16,8 @@
 enum {
     FEW = 75,           /* of a hundred k, with which looking pays; ... */
     VERY_FEW = 62,      /* ... and turning or packing */
-    PLACES = 4,         /* in which a panel is tried, ... */
-    PLACE_K = 8,        /* ... k of one */
+    PLACES = 3,         /* in which rows are tried, ... */
+    PLACE_K = 16,       /* ... k of one */
     LEFT_PANELS = 3,    /* of an operand that are tried, ... */
     LEFT_ROWS = 32,     /* ... if it has so many rows, ... */
     OTHERS = 24,        /* ... the other one so many columns, ... */
@@ -29,12 +29,26 @@ typedef tp__plan plan;
 typedef tp__gemm_live_tile tile;
 typedef tp__gemm_live_panel lists_of_panel;
 
+/* A few rows, K long, with `before` in front of them: are less than `percent` of their k live? */
+typedef struct rows_tried {
+    const char *a;
+    int64_t a_step, before;
+    int rows;
+    int64_t K;
+    int percent;
+} rows_tried;
+
 static int64_t list_length(const plan *p) {
     return p->packed_k + TP__GEMM_LIVE_PAST;
 }
 int64_t tp__gemm_live_bytes(const plan *p) {
     const int64_t all = p->most_down * TP__GEMM_LIVE_PIECES * list_length(p);
     return p->live ? tp__round_up(all * (int64_t)sizeof(uint16_t), TP__LINE) : 0;
+}
+
+/* Panel i of the tile's rows, at k = 0. */
+static const char *rows_of(const tile *t, int64_t i) {
+    return t->a + tp__plan_a_bytes(t->p, t->first, i, t->room);
 }
 
 /* Panel i, nothing listed yet. */
@@ -60,8 +74,7 @@ static void list_some(const tile *t, int64_t i, int64_t n, lists_of_panel *panel
             list[all++] = (tp__gemm_live_list){panels[at].list[piece] + panels[at].count[piece],
                                                panels[at].rows[piece]};
     p->kernels->find_live[p->lie](list, all, p->lie == TP__ROWS_NEAR ? tp__plan_row(p, i) : 0,
-                                  t->a + tp__plan_a_bytes(p, t->first, i, t->room), p->a_step, k,
-                                  end);
+                                  rows_of(t, i), p->a_step, k, end);
     const tp__gemm_live_list *from = list;
     for (int64_t at = 0; at < n; at++)
         for (int piece = 0; piece < panels[at].pieces; piece++)
@@ -78,33 +91,44 @@ static bool are_few_live(const lists_of_panel *panel, int64_t K) {
     return 100 * live < FEW * all;
 }
 
-/* What a few places of panel i say; its lists are used for it. */
-static bool seem_few_live(const tile *t, int64_t i, const lists_of_panel *empty) {
-    lists_of_panel panel = *empty;
-    int64_t tried = 0;
+/* Of K of these rows, do a few places say that few are live? */
+static bool seem_few(const tp__gemm_kernels *kernels, tp__rows_lie lie, rows_tried x) {
+    uint16_t some[PLACE_K + TP__GEMM_LIVE_PAST];
+    const int64_t each = tp__least(x.K, PLACE_K);
+    int64_t live = 0;
     for (int place = 0; place < PLACES; place++) {
-        const int64_t k = t->K * place / PLACES, next = t->K * (place + 1) / PLACES;
-        const int64_t end = tp__least(next, k + PLACE_K);
-        list_some(t, i, 1, &panel, k, end);
-        tried += end - k;
+        const int64_t k = (x.K - each) * (2 * place + 1) / (2 * PLACES);
+        tp__gemm_live_list list = {some, x.rows};
+        kernels->find_live[lie](&list, 1, x.before, x.a, x.a_step, k, k + each);
+        live += list.end - some;
     }
-    return are_few_live(&panel, tried);
+    return 100 * live < x.percent * PLACES * each;
+}
+static bool panel_seems_few(const tile *t, int64_t i) {
+    const plan *p = t->p;
+    const int64_t row = tp__plan_row(p, i), rows = tp__plan_row(p, i + 1) - row;
+    return seem_few(p->kernels, p->lie,
+                    (rows_tried){.a = rows_of(t, i),
+                                 .a_step = p->a_step,
+                                 .before = p->lie == TP__ROWS_NEAR ? row : 0,
+                                 .rows = (int)tp__least(rows, p->kernels->live_rows),
+                                 .K = t->K,
+                                 .percent = FEW});
 }
 
 bool tp__gemm_live_find(const tile *t, lists_of_panel *panels, uint16_t *lists) {
     const int64_t n = t->end - t->first;
+    if (!panel_seems_few(t, t->first) && (n < 2 || !panel_seems_few(t, t->first + n / 2)))
+        return false;
     for (int64_t i = 0; i < n; i++)
         panels[i] =
             new_panel(t, t->first + i, lists + i * TP__GEMM_LIVE_PIECES * list_length(t->p));
-    if (!seem_few_live(t, t->first, panels) &&
-        (n < 2 || !seem_few_live(t, t->first + n / 2, panels + n / 2)))
-        return false;
     if (t->p->lie == TP__ROWS_NEAR) list_some(t, t->first, n, panels, 0, t->K);
     bool any = false;
     for (int64_t i = 0; i < n; i++) {
         lists_of_panel *panel = &panels[i];
         if (t->p->lie != TP__ROWS_NEAR) {
-            panel->rarely = seem_few_live(t, t->first + i, panel);
+            panel->rarely = panel_seems_few(t, t->first + i);
             if (!panel->rarely) continue;
             list_some(t, t->first + i, 1, panel, 0, t->K);
         }
@@ -123,20 +147,14 @@ bool tp__gemm_live_rarely(const tp__operand *x) {
     const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[x->dtype];
     const int64_t size = x->dtype == TP_FLOAT32 ? 4 : 8, rows = kernels->live_rows;
     const tp__rows_lie lie = x->col == 1 ? TP__ROWS_APART : TP__ROWS_NEAR;
-    int64_t live = 0, tried = 0;
-    for (int i = 0; i < LEFT_PANELS; i++)
-        for (int place = 0; place < PLACES; place++) {
-            const int64_t row = (x->rows - rows) * (2 * i + 1) / (2 * LEFT_PANELS);
-            const int64_t k = x->K * place / PLACES;
-            const char *from = (const char *)x->data + (row * x->row + k * x->col) * size;
-            uint16_t some[PLACE_K + TP__GEMM_LIVE_PAST];
-            tp__gemm_live_list list = {some, (int)rows};
-            kernels->find_live[lie](&list, 1, row, from,
-                                    (lie == TP__ROWS_APART ? x->row : x->col) * size, 0, PLACE_K);
-            live += list.end - some;
-            tried += PLACE_K;
-        }
-    return 100 * live < VERY_FEW * tried;
+    int few = 0;
+    for (int i = 0; i < LEFT_PANELS; i++) {
+        const int64_t row = (x->rows - rows) * (2 * i + 1) / (2 * LEFT_PANELS);
+        const char *a = (const char *)x->data + row * x->row * size;
+        const int64_t a_step = (lie == TP__ROWS_APART ? x->row : x->col) * size;
+        few += seem_few(kernels, lie, (rows_tried){a, a_step, row, (int)rows, x->K, VERY_FEW});
+    }
+    return 2 * few > LEFT_PANELS;
 }
 
 /* First place in a list of what is not before k. */
