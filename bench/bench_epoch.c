@@ -20,6 +20,9 @@
 #include "taper.h"
 
 typedef tp_tensor *(*loss_fn)(tp_tensor *, tp_tensor *);
+/* BUSY: also while another program keeps a processor busy. NOISE: images of random bytes, beside
+ * PyTorch alone. */
+typedef enum row_kind { DIGITS, BUSY, NOISE } row_kind;
 typedef struct task {
     const char *name;           /* of the row */
     int64_t hidden, out, batch; /* a net of 784, hidden, out */
@@ -27,8 +30,7 @@ typedef struct task {
     int64_t images;               /* of one call; a whole number of batches */
     double of_limit[2], torch[2]; /* goals at one thread and at several: to the limit; to PyTorch */
     double list;                  /* goal to a DataLoader over a list; 0: not compared */
-    bool busy;                    /* also while another program keeps a processor busy */
-    bool noise;                   /* images of random bytes; beside PyTorch alone */
+    row_kind what;
 } task;
 
 typedef struct training {
@@ -205,7 +207,7 @@ static void epoch_row(const task *k, const tp_dataset *ds, const pictures *p, in
     const double whole = (double)(int64_t)(t.peaks + 0.999999);
     c->work = row.work * t.peaks / whole;
     add_torch(&row, &t, p);
-    if (!k->noise) add_libraries(&row, &t, p);
+    if (k->what != NOISE) add_libraries(&row, &t, p);
     bench_run(&row);
     end(&t);
 }
@@ -264,7 +266,7 @@ static void epoch_rows(const task *k, int n, const pictures *p) {
     for (int i = 0; i < n; i++) {
         epoch_row(&k[i], &ds, p, 1);
         if (bench_threads() > 1) epoch_row(&k[i], &ds, p, bench_threads());
-        if (k[i].busy) busy_row(&k[i], &ds, p);
+        if (k[i].what == BUSY) busy_row(&k[i], &ds, p);
     }
     tp_dataset_free(&ds);
 }
@@ -275,57 +277,23 @@ static void rows_of(const task *k, int n, const char *name, const char *dir, int
     drop_pictures(&p);
 }
 
+static const task small[] = {
+    {"784-30-1 batch 256 SGD", 30, 1, 256, false, 12396, {0.75}, {3, 5}, 8, BUSY},
+};
+static const task small_noise[] = {
+    {"784-30-1 batch 256 SGD, noise", 30, 1, 256, false, 12396, {0.75}, {1.2, 1.4}, 0, NOISE},
+};
+static const task large[] = {
+    {"784-500-10 batch 64 SGD", 500, 10, 64, false, 2048, {0}, {1.2, 1.4}, 0, DIGITS},
+    {"784-500-10 batch 64 Adam", 500, 10, 64, true, 2048, {0}, {1.2, 1.4}, 0, DIGITS},
+    {"784-500-10 batch 500 SGD", 500, 10, 500, false, 3000, {.8, .8}, {1.2, 1.4}, 0, DIGITS},
+    {"784-500-10 batch 500 Adam", 500, 10, 500, true, 3000, {.8, .8}, {1.2, 1.4}, 0, DIGITS},
+};
+static const task large_noise[] = {
+    {"784-500-10 batch 500 SGD, noise", 500, 10, 500, false, 3000, {.8, .8}, {1.2, 1.4}, 0, NOISE},
+};
+
 void bench_epoch(void) {
-    static const task small[] = {
-        {"784-30-1 batch 256 SGD", 30, 1, 256, false, 12396, {0.75}, {3, 5}, 8, true, false}};
-    static const task small_noise[] = {{"784-30-1 batch 256 SGD, noise",
-                                        30,
-                                        1,
-                                        256,
-                                        false,
-                                        12396,
-                                        {0.75},
-                                        {1.2, 1.4},
-                                        0,
-                                        false,
-                                        true}};
-    static const task large[] = {
-        {"784-500-10 batch 64 SGD", 500, 10, 64, false, 2048, {0}, {1.2, 1.4}, 0, false, false},
-        {"784-500-10 batch 64 Adam", 500, 10, 64, true, 2048, {0}, {1.2, 1.4}, 0, false, false},
-        {"784-500-10 batch 500 SGD",
-         500,
-         10,
-         500,
-         false,
-         3000,
-         {.8, .8},
-         {1.2, 1.4},
-         0,
-         false,
-         false},
-        {"784-500-10 batch 500 Adam",
-         500,
-         10,
-         500,
-         true,
-         3000,
-         {.8, .8},
-         {1.2, 1.4},
-         0,
-         false,
-         false},
-    };
-    static const task large_noise[] = {{"784-500-10 batch 500 SGD, noise",
-                                        500,
-                                        10,
-                                        500,
-                                        false,
-                                        3000,
-                                        {.8, .8},
-                                        {1.2, 1.4},
-                                        0,
-                                        false,
-                                        true}};
     if (!bench_wants("epoch")) return;
     rows_of(small, 1, "mnist_sample", bench_mnist_sample(), 12396);
     rows_of(small_noise, 1, "noise", NULL, 12396);

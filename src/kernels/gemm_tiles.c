@@ -31,13 +31,14 @@ typedef tp__plan plan;
 /* What a thread has packed for itself, and keeps from tile to tile; its buffers follow: KEPT_BYTES,
  * then a tile of c that is to be turned, then rows of A, then columns of B, then lists of k. */
 typedef struct hand {
-    int64_t product, j, k, end;      /* of B: panel j, k in [k, end) */
-    int64_t a_product, a_first, a_k; /* of A: the tile that begins there */
-    int64_t b_product, b_first;      /* of B, the same */
-    int64_t l_product, l_first, l_k; /* of A's zeros, as of A */
-    bool l_any;
-    int64_t f_product, f_j, f_k, f_end; /* of B: panel j, k in [f_k, f_end): are they finite? */
-    bool f_is;
+    struct { /* panel j of B, k in [k, end) */
+        int64_t product, j, k, end;
+    } has, checked;
+    bool finite; /* all that was checked */
+    struct {     /* the tile that begins with this panel of rows (b: of columns) */
+        int64_t product, first, k;
+    } a, b, zeros;
+    bool rarely; /* some panels of `zeros` have lists */
     tp__gemm_live_panel live[TP__GEMM_LIVE_PANELS];
     _Alignas(TP__LINE) char kept[KEPT_BYTES];
 } hand;
@@ -196,17 +197,17 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
  * it has is added, as long as there is room. */
 static char *kept_b(const tile *t, const block *b, int64_t j, int64_t step, bool *has) {
     hand *h = t->hand;
-    const bool same = h->product == t->product && h->j == j;
-    *has = same && h->k <= b->k && b->k + b->K <= h->end;
-    const bool more = same && h->end == b->k && t->f->p->lie != TP__ROWS_NEAR &&
-                      (b->k + b->K - h->k) * step <= KEPT_BYTES;
+    const bool same = h->has.product == t->product && h->has.j == j;
+    *has = same && h->has.k <= b->k && b->k + b->K <= h->has.end;
+    const bool more = same && h->has.end == b->k && t->f->p->lie != TP__ROWS_NEAR &&
+                      (b->k + b->K - h->has.k) * step <= KEPT_BYTES;
     if (!*has && !more) {
-        h->product = t->product;
-        h->j = j;
-        h->k = b->k;
+        h->has.product = t->product;
+        h->has.j = j;
+        h->has.k = b->k;
     }
-    if (!*has) h->end = b->k + b->K;
-    return h->kept + (b->k - h->k) * step;
+    if (!*has) h->has.end = b->k + b->K;
+    return h->kept + (b->k - h->has.k) * step;
 }
 
 /* How the first panel of rows reads panel j of B; true: it packs it for the others on its way. Not
@@ -219,7 +220,7 @@ static bool begin_b(const tile *t, const block *b, int64_t j, int vectors, tp__m
     const bool whole = m->last == p->kernels->width;
     if (in_place && !is_worth_keeping(t, &(rows_of_b){m->b, m->b_step}, m->last) &&
         (whole || !t->live)) {
-        t->hand->product = -1; /* what a keeping kernel writes there is of no use */
+        t->hand->has.product = -1; /* what a keeping kernel writes there is of no use */
         return !whole;
     }
     const int64_t step = (in_place ? vectors * p->kernels->width : p->panel) * p->size;
@@ -259,14 +260,15 @@ static tp__micro_fn kernel_for(const plan *p, const tp__micro *m, bool keeping, 
 static bool is_finite(const tile *t, const block *b, int64_t j, int vectors, const tp__micro *m) {
     hand *h = t->hand;
     const int64_t end = b->k + b->K;
-    if (h->f_product != t->product || h->f_j != j || h->f_k != b->k || h->f_end != end) {
-        h->f_product = t->product;
-        h->f_j = j;
-        h->f_k = b->k;
-        h->f_end = end;
-        h->f_is = t->f->p->kernels->finite(m->b, m->b_step, m->K, vectors);
+    if (h->checked.product != t->product || h->checked.j != j || h->checked.k != b->k ||
+        h->checked.end != end) {
+        h->checked.product = t->product;
+        h->checked.j = j;
+        h->checked.k = b->k;
+        h->checked.end = end;
+        h->finite = t->f->p->kernels->finite(m->b, m->b_step, m->K, vectors);
     }
-    return h->f_is;
+    return h->finite;
 }
 
 /* Panel j of columns against all rows of the tile; then those of `next` come. A last vector that
@@ -425,11 +427,11 @@ static void find_a(tile *t) {
     hand *h = t->hand;
     char *to = (char *)(h + 1) + turned_bytes(p);
     t->a = to;
-    if (h->a_product == t->product && h->a_first == t->i && h->a_k == t->f->k) return;
+    if (h->a.product == t->product && h->a.first == t->i && h->a.k == t->f->k) return;
     if (t->f->k < k_of(p, t->product)) bring_a(t, to);
-    h->a_product = t->product;
-    h->a_first = t->i;
-    h->a_k = t->f->k;
+    h->a.product = t->product;
+    h->a.first = t->i;
+    h->a.k = t->f->k;
 }
 
 static void find_own_b(tile *t) {
@@ -438,14 +440,14 @@ static void find_own_b(tile *t) {
     hand *h = t->hand;
     char *to = (char *)(h + 1) + turned_bytes(p) + brought_bytes(p);
     t->own_b = to;
-    if (h->b_product == t->product && h->b_first == t->j) return;
+    if (h->b.product == t->product && h->b.first == t->j) return;
     for (int64_t j = t->j; j < t->j_end; j++, to += p->panel * p->packed_k * p->size) {
         const int64_t columns = tp__least(p->panel, p->g.N - j * p->panel);
         p->kernels->pack(to, p->panel, b_of(p, t->product) + j * p->panel * p->b_col, p->b_row,
                          p->b_col, k_of(p, t->product), columns);
     }
-    h->b_product = t->product;
-    h->b_first = t->j;
+    h->b.product = t->product;
+    h->b.first = t->j;
 }
 
 static void find_live(tile *t) {
@@ -453,16 +455,16 @@ static void find_live(tile *t) {
     const plan *p = f->p;
     hand *h = t->hand;
     if (!p->live) return;
-    if (h->l_product != t->product || h->l_first != t->i || h->l_k != f->k) {
+    if (h->zeros.product != t->product || h->zeros.first != t->i || h->zeros.k != f->k) {
         const int64_t K = tp__least(f->end, k_of(p, t->product)) - f->k;
         char *lists = (char *)(h + 1) + turned_bytes(p) + brought_bytes(p) + own_bytes(p);
         const tp__gemm_live_tile all = {p, t->a, t->i, t->i_end, K, f->end - f->k};
-        h->l_any = K > 0 && tp__gemm_live_find(&all, h->live, (uint16_t *)lists);
-        h->l_product = t->product;
-        h->l_first = t->i;
-        h->l_k = f->k;
+        h->rarely = K > 0 && tp__gemm_live_find(&all, h->live, (uint16_t *)lists);
+        h->zeros.product = t->product;
+        h->zeros.first = t->i;
+        h->zeros.k = f->k;
     }
-    t->live = h->l_any ? h->live : NULL;
+    t->live = h->rarely ? h->live : NULL;
 }
 
 /* The first hand that is free: a thread mostly gets the one that it has just used. More threads
@@ -527,7 +529,7 @@ static int64_t tiles_of(const plan *p, int64_t products) {
 /* ---- */
 
 static void new_hand(hand *h) {
-    h->product = h->a_product = h->b_product = h->l_product = h->f_product = -1;
+    h->has.product = h->a.product = h->b.product = h->zeros.product = h->checked.product = -1;
 }
 
 static int64_t packed_as(tp__gemm *g, bool turned) {
