@@ -240,7 +240,7 @@ static void train_alone(void *ctx) {
 /* All threads, one of which shares its processor, beside one thread alone: nobody is to wait for
  * the one that is put aside. Many passes a call, as the pool learns of it within the first. */
 static void busy_row(const task *k, const tp_dataset *ds, const pictures *p) {
-    enum { PASSES = 24 };
+    enum { PASSES = 40 }; /* a third of a second */
     bench_row row = {.group = "epoch",
                      .threads = bench_threads(),
                      .unit = "ms",

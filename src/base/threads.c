@@ -380,6 +380,10 @@ static bool does_without(void) {
     return false;
 }
 
+int tp__threads_now(void) {
+    return does_without() ? 1 : tp_get_num_threads();
+}
+
 static void divide(int64_t ntiles, int parts) {
     pool.parts = parts < MAX_PARTS ? parts : MAX_PARTS;
     const int64_t each = ntiles / pool.parts, more = ntiles % pool.parts;

@@ -543,7 +543,7 @@ static int64_t packed_as(tp__gemm *g, bool turned) {
  * those before. */
 int64_t tp__gemm_packed(tp__gemm *g) {
     bool by_zeros;
-    g->threads = tp_get_num_threads();
+    g->threads = tp__threads_now();
     const bool turned = tp__gemm_turns(g, &by_zeros);
     const int64_t other = by_zeros ? packed_as(g, !turned) : 0;
     return tp__most(other, packed_as(g, turned));
