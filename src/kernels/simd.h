@@ -89,11 +89,17 @@ TP__INLINE vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
 TP__INLINE vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
     return (vec_f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 }
+/* gcc 12 may keep a mask in memory as a byte or two and read four back, sure that the others are
+ * 0: not where it has been in a register that might be anything. */
 TP__INLINE unsigned nonzero_f32(vec_f32 v) {
-    return _mm512_cmp_ps_mask((__m512)v, (__m512){0}, _CMP_NEQ_UQ);
+    __mmask16 lanes = _mm512_cmp_ps_mask((__m512)v, (__m512){0}, _CMP_NEQ_UQ);
+    __asm__("" : "+r"(lanes));
+    return lanes;
 }
 TP__INLINE unsigned nonzero_f64(vec_f64 v) {
-    return _mm512_cmp_pd_mask((__m512d)v, (__m512d){0}, _CMP_NEQ_UQ);
+    __mmask8 lanes = _mm512_cmp_pd_mask((__m512d)v, (__m512d){0}, _CMP_NEQ_UQ);
+    __asm__("" : "+r"(lanes));
+    return lanes;
 }
 /* Of the lower half alone; what the upper one then holds is of no use. */
 TP__INLINE vec_f32 load_low_f32(const void *p) {
