@@ -25,7 +25,8 @@ typedef enum tp__rows_lie {
     TP__ROWS_LIE_COUNT
 } tp__rows_lie;
 
-/* c = a b for a few rows by a few vectors of columns, the chain of each output in registers. */
+/* c = a b for a few rows by a few vectors of columns, the chain of each output in registers. A k is
+ * live where one of the rows of a is not 0. */
 typedef struct tp__micro {
     int64_t K;
     const uint16_t *live; /* `live` kernels: K of them, which are visited; ... */
@@ -118,7 +119,7 @@ void tp__gemm_join(const tp__gemm *g, void *sums, int64_t chunks);
 
 enum { TP__SMALL = 1 << 15 }; /* multiply-adds of a product that is not worth a plan */
 /* Are sums of -0 made +0, so that terms of 0 may be left out? By the shape alone. */
-static inline bool tp__settles(const tp__gemm *g) {
+static inline bool tp__gemm_settles(const tp__gemm *g) {
     return g->M * g->N * g->K > TP__SMALL;
 }
 

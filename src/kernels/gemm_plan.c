@@ -81,7 +81,7 @@ static void choose_largest_tile(plan *p) {
     if (p->own_b) p->tile_across = tp__least(p->across, OWN_BYTES / (p->panel * K * p->size));
     p->most_down = p->tile_down;
     p->most_across = p->tile_across;
-    p->live = tp__settles(&p->g) && K >= LEAST_LIVE && p->packed_k <= TP__GEMM_LIVE_K;
+    p->live = tp__gemm_settles(&p->g) && K >= LEAST_LIVE && p->packed_k <= TP__GEMM_LIVE_K;
 }
 
 static int64_t count_tiles(plan *p) {

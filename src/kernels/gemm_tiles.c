@@ -186,7 +186,7 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
     m.a_step = p->a_step;
     m.c_step = t->turned ? TP__BLOCK_BYTES : p->c_row;
     m.last = (int)((tp__least(p->panel, g->N - j * p->panel) - 1) % p->kernels->width) + 1;
-    if (ends_chains(t, b) && tp__settles(g)) m.bias = zeros;
+    if (ends_chains(t, b) && tp__gemm_settles(g)) m.bias = zeros;
     if (!ends_c(p, b) || t->turned) return m;
     m.relu = g->act == TP__ACT_RELU;
     if (g->bias) m.bias = (const char *)g->bias + j * p->panel * p->size;
