@@ -3,7 +3,10 @@
 #include "pool.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include "kernels/kernels.h"
 
 /* ---- put aside ------------------------------------------------------------------------------- */
 
@@ -69,6 +72,38 @@ static void workers_put_aside_are_done_without(void **state) {
     meeting m = {.expected = 2};
     tp__parallel(2, meet, &m);
     assert_false(m.missed);
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* Room for a product is for all threads while they are done without as well: it is taken when they
+ * are back in the midst of a training, whose steps allocate nothing. */
+static void a_workspace_is_for_all_threads(void **state) {
+    (void)state;
+    static const struct {
+        int64_t M, N, K;
+    } shape[] = {{63, 500, 784}, {784, 500, 63}, {256, 30, 784}, {30, 784, 256}, {40, 40, 5000}};
+    enum { SHAPES = TP__COUNT(shape) };
+    tp__gemm g[SHAPES];
+    size_t with_all[SHAPES];
+    float *x = calloc(1000 * 1000, sizeof *x);
+    assert_non_null(x);
+    tpt_ok(tp_set_num_threads(2));
+    for (int i = 0; i < SHAPES; i++) {
+        const int64_t M = shape[i].M, N = shape[i].N, K = shape[i].K;
+        g[i] = (tp__gemm){.batch = 1, .M = M, .N = N, .K = K, .a = x, .b = x, .c = x, .c_row = N};
+        g[i].a_row = 1, g[i].a_col = M, g[i].b_row = N, g[i].b_col = 1;
+        with_all[i] = tp__gemm_workspace(&g[i]);
+        assert_int_equal(g[i].threads, 2);
+    }
+    aside a = {.caller = pthread_self()};
+    run_until_elsewhere(&a);
+    for (int i = 0; i < 100 && tp__threads_now() > 1; i++) run_aside(&a);
+    assert_int_equal(tp__threads_now(), 1);
+    for (int i = 0; i < SHAPES; i++) {
+        assert_int_equal(tp__gemm_workspace(&g[i]), with_all[i]);
+        assert_int_equal(g[i].threads, 1);
+    }
+    free(x);
     tpt_ok(tp_set_num_threads(0));
 }
 
@@ -291,6 +326,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TPT(workers_put_aside_once_take_part),
         TPT(workers_put_aside_are_done_without),
+        TPT(a_workspace_is_for_all_threads),
         TPT(workers_may_run_where_the_process_may),
         TPT(a_worker_that_sleeps_keeps_off_its_caller),
         TPT(a_caller_that_has_moved_lets_workers_go),

@@ -539,14 +539,18 @@ static int64_t packed_as(tp__gemm *g, bool turned) {
     return p.group * tp__plan_packed_bytes(&p) + g->hands * hand_bytes(&p);
 }
 
-/* Room for either way where what is in memory decides, lest a step of training allocates more than
- * those before. */
+/* Room for either way where what is in memory decides, and for all threads also while the pool does
+ * without some, lest a step of training allocates more than those before. */
 int64_t tp__gemm_packed(tp__gemm *g) {
     bool by_zeros;
-    g->threads = tp__threads_now();
+    const int now = tp__threads_now();
     const bool turned = tp__gemm_turns(g, &by_zeros);
+    g->threads = tp_get_num_threads();
     const int64_t other = by_zeros ? packed_as(g, !turned) : 0;
-    return tp__most(other, packed_as(g, turned));
+    const int64_t bytes = tp__most(other, packed_as(g, turned));
+    if (now == g->threads) return bytes;
+    g->threads = now;
+    return tp__most(bytes, packed_as(g, turned));
 }
 
 void tp__gemm_run_tiles(const tp__gemm *g, void *workspace) {
