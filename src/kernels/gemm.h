@@ -39,7 +39,8 @@ typedef struct tp__micro {
     int64_t c_step;
     void *keep; /* `keeping` kernels: b is packed here on the way, in whole vectors */
     int64_t keep_step;
-    const void *soon; /* prefetched on the way, a line for each k: what the next block reads */
+    const void *soon; /* prefetched on the way, a line for each k: what the next block reads; or
+                         NULL; not by `live` kernels */
     int64_t soon_step;
     const void *bias; /* of these columns, -0 as +0; or NULL */
     int last;         /* columns in the last vector, 1..width */

@@ -45,8 +45,7 @@ static void run_panels(const tp__gemm *g, const tp__gemm_kernels *kernels, bool 
     m.c_step = g->c_row * size;
     m.keep = packed;
     m.keep_step = 0;
-    m.soon = g->a;
-    m.soon_step = 0;
+    m.soon = NULL;
     m.bias = NULL;
     m.go_on = g->accumulate;
     m.relu = g->act == TP__ACT_RELU;

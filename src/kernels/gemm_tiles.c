@@ -148,11 +148,10 @@ static rows_of_b find_b(const tile *t, int64_t k, int64_t j) {
 /* What the call for a panel of rows fetches, `left` panels before the last: of the rows of B
  * that come next, one line's breadth. That is left to the last calls, so that it is still there
  * when it is wanted, but not to the very last ones. */
-static rows_of_b fetch_soon(const tile *t, const rows_of_b *next, int64_t left,
-                            const void *nothing) {
+static rows_of_b fetch_soon(const tile *t, const rows_of_b *next, int64_t left) {
     const int64_t lines = tp__most(1, t->f->p->panel * t->f->p->size / TP__LINE);
     const int64_t line = tp__least(SOON * lines, t->i_end - t->i) - left;
-    if (!next->at || line < 0 || line >= lines) return (rows_of_b){nothing, 0};
+    if (!next->at || line < 0 || line >= lines) return (rows_of_b){0};
     return (rows_of_b){next->at + line * TP__LINE, next->step};
 }
 
@@ -291,7 +290,7 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
                   : c_of(p, t->product, row, j * p->panel);
         if (i + 1 < t->i_end)
             fetch_c((const char *)m.c + rows * m.c_step, rows, m.c_step, p->panel * p->size);
-        const rows_of_b soon = fetch_soon(t, next, t->i_end - i, m.a);
+        const rows_of_b soon = fetch_soon(t, next, t->i_end - i);
         m.soon = soon.at;
         m.soon_step = soon.step;
         if (live && t->live[i - t->i].rarely) {

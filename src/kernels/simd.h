@@ -237,10 +237,7 @@ TP__BASE(f64, double)
 #define fma_low_f32 fma_f32
 #define fma_low_f64 fma_f64
 #endif
-/* fma_to: c += a b, in c's register, where a compiler would move sums about. fma_at: c += *p b, the
- * number read by the multiply-add itself, an instruction fewer than to copy it first, which a
- * compiler spares only where it is used once. Not with an index, for which the two are separated
- * again; and AddressSanitizer, which sees no such reading, gets the copy. */
+/* c += a b, in c's register, where a compiler would move sums about. */
 #if TP_ISA_LEVEL >= 3
 TP__INLINE vec_f32 fma_to_f32(vec_f32 a, vec_f32 b, vec_f32 c) {
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(b), "v"(a));
@@ -253,19 +250,6 @@ TP__INLINE vec_f64 fma_to_f64(vec_f64 a, vec_f64 b, vec_f64 c) {
 #else
 #define fma_to_f32 fma_f32
 #define fma_to_f64 fma_f64
-#endif
-#if TP_ISA_LEVEL >= 4 && !TP__ASAN
-TP__INLINE vec_f32 fma_at_f32(const float *p, vec_f32 b, vec_f32 c) {
-    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
-    return c;
-}
-TP__INLINE vec_f64 fma_at_f64(const double *p, vec_f64 b, vec_f64 c) {
-    __asm__("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
-    return c;
-}
-#else
-#define fma_at_f32(p, b, c) fma_to_f32(all_f32(*(p)), b, c)
-#define fma_at_f64(p, b, c) fma_to_f64(all_f64(*(p)), b, c)
 #endif
 
 #endif
