@@ -157,9 +157,11 @@ bool tp__gemm_live_rarely(const tp__operand *x) {
     return 2 * few > LEFT_PANELS;
 }
 
-/* First place in a list of what is not before k. */
+/* First place in a list of what is not before k: mostly an end of it. */
 static int64_t place_of(const uint16_t *list, int64_t count, int64_t k) {
     int64_t from = 0;
+    if (!count || list[0] >= k) return 0;
+    if (list[count - 1] < k) return count;
     while (count > from) {
         const int64_t middle = (from + count) / 2;
         if (list[middle] < k)
