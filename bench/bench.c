@@ -275,6 +275,18 @@ static void take_sample(bench_row *row, int c, const plan *p, double *seconds) {
     k->worker = NULL;
 }
 
+/* Whose turn it is, anew each round: what had its turn before leaves caches and the clock in a state
+ * that is better for some than for others, and nobody should always come after the same one. */
+static void shuffle(int *order, int n) {
+    static uint32_t state = 1;
+    for (int i = n - 1; i > 0; i--) {
+        state = state * 1664525 + 1013904223;
+        const int other = (int)((state >> 16) % (uint32_t)(i + 1)), kept = order[i];
+        order[i] = order[other];
+        order[other] = kept;
+    }
+}
+
 static void take_samples(bench_row *row, bench_samples *s) {
     plan p[BENCH_CONTENDERS];
     double round = 0; /* seconds */
@@ -283,8 +295,13 @@ static void take_samples(bench_row *row, bench_samples *s) {
     s->rounds = fit < option.rounds ? (int)fit : option.rounds;
     if (s->rounds < FEWEST_ROUNDS && s->rounds < option.rounds) s->rounds = FEWEST_ROUNDS;
     if (option.quick) s->rounds = 1;
-    for (int r = 0; r < s->rounds; r++)
-        for (int c = 0; c < row->n; c++) take_sample(row, c, &p[c], &s->seconds[c][r]);
+    int order[BENCH_CONTENDERS];
+    for (int c = 0; c < row->n; c++) order[c] = c;
+    for (int r = 0; r < s->rounds; r++) {
+        shuffle(order, row->n);
+        for (int i = 0; i < row->n; i++)
+            take_sample(row, order[i], &p[order[i]], &s->seconds[order[i]][r]);
+    }
 }
 
 void bench_run(bench_row *row) {
