@@ -66,6 +66,7 @@ bool bench_wants_row(const char *group, const char *name);
 void bench_note(const char *group, const char *name, int threads, double value, const char *unit);
 void bench_note_goal(const char *group, const char *name, int threads, double value,
                      const char *unit, double at_most);
+double bench_median(double *values, int n); /* sorts them */
 /* A row that cannot be measured here, and why. */
 void bench_open(const char *group, const char *name, const char *why);
 

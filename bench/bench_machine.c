@@ -188,11 +188,6 @@ static void empty_job(void *unused) {
     tp__parallel(bench_threads(), empty_tile, unused);
 }
 
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Nanoseconds (median) until a job returns whose workers slept before it. */
 static double job_after_sleep(void) {
     enum { TIMES = 201 };
@@ -204,8 +199,7 @@ static double job_after_sleep(void) {
         empty_job(NULL);
         t[i] = tp__os_now() - start;
     }
-    qsort(t, TIMES, sizeof *t, ascending);
-    return t[TIMES / 2] * 1e9;
+    return bench_median(t, TIMES) * 1e9;
 }
 
 /* Nanoseconds until a sleeping worker has begun its first tile: each tile waits for the other. */
@@ -232,8 +226,7 @@ static double wake_up(bool asleep) {
         tp__parallel(2, meet, &m);
         t[i] = tp__os_now() - start;
     }
-    qsort(t, TIMES, sizeof *t, ascending);
-    return t[TIMES / 2] * 1e9;
+    return bench_median(t, TIMES) * 1e9;
 }
 
 static void bench_pool(void) {

@@ -26,6 +26,11 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+double bench_median(double *values, int n) {
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    return values[n / 2];
+}
+
 static spread spread_of(const double *values, int n) {
     double v[BENCH_ROUNDS];
     memcpy(v, values, (size_t)n * sizeof *v);
