@@ -275,8 +275,8 @@ static void take_sample(bench_row *row, int c, const plan *p, double *seconds) {
     k->worker = NULL;
 }
 
-/* Whose turn it is, anew each round: what had its turn before leaves caches and the clock in a state
- * that is better for some than for others, and nobody should always come after the same one. */
+/* Whose turn it is, anew each round: what had its turn before leaves caches and the clock in a
+ * state that is better for some than for others, and nobody should always come after the same. */
 static void shuffle(int *order, int n) {
     static uint32_t state = 1;
     for (int i = n - 1; i > 0; i--) {

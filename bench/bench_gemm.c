@@ -289,8 +289,8 @@ static void small_row(int64_t M, int64_t N, int64_t K, const char *how) {
     free_product(&p);
 }
 
-/* There are processors that lower their clock for multiply-adds whose operands come from the caches,
- * and not for those of registers alone: the peak in the midst of products, GFLOP/s. */
+/* There are processors that lower their clock for multiply-adds whose operands come from the
+ * caches, and not for those of registers alone: the peak in the midst of products, GFLOP/s. */
 static double peak_between_products(product *p) {
     enum { TIMES = 201 };
     const double long_enough = 1e-3;
