@@ -72,6 +72,7 @@ static void choose_packing(plan *p) {
 static void choose_largest_tile(plan *p) {
     const int64_t K = tp__most(1, p->packed_k);
     p->block_across = tp__least(p->across, TP__BLOCK_BYTES / (p->panel * p->size));
+    p->block_step = p->block_across * p->panel * p->size;
     p->tile_down = tp__least(p->down, p->kernels->tile_rows / p->kernels->rows);
     p->tile_across = p->across;
     if (p->pack_a) {

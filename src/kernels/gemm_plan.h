@@ -29,7 +29,8 @@ typedef struct tp__plan {
     bool live;                      /* k at which A is 0 may be left out */
     int64_t down, across;           /* panels of rows and of columns in a product */
     int64_t tile_down, tile_across; /* panels in a tile, at most ... */
-    int64_t block_across;           /* ... and in a block of its columns */
+    int64_t block_across;           /* ... and in a block of its columns, ... */
+    int64_t block_step;             /* ... bytes of one of its rows */
     int64_t tiles_down, tiles_across;
     int64_t each;                   /* products that a tile computes, if one is small */
     int64_t group, packed_k;        /* products and K that are packed at a time */

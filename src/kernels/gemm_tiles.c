@@ -122,7 +122,7 @@ typedef struct tile {
     const char *a; /* row `i` at k = 0 of the phase, in place or brought together */
     const char *own_b;
     const tp__gemm_live_panel *live; /* of each panel of rows; NULL: nothing is left out */
-    char *turned; /* rows of a block of c's transpose, TP__BLOCK_BYTES each; NULL: c is in place */
+    char *turned; /* rows of a block of c's transpose, block_step apart; NULL: c is in place */
 } tile;
 
 /* Panels [j, j_end) of the tile's columns, for k in [k, k + K). */
@@ -183,7 +183,7 @@ static tp__micro begin_panel(const tile *t, const block *b, int64_t j) {
                    .b_step = here.step,
                    .go_on = b->k > 0 || (p->split.n == 1 && g->accumulate)};
     m.a_step = p->a_step;
-    m.c_step = t->turned ? TP__BLOCK_BYTES : p->c_row;
+    m.c_step = t->turned ? p->block_step : p->c_row;
     m.last = (int)((tp__least(p->panel, g->N - j * p->panel) - 1) % p->kernels->width) + 1;
     if (ends_chains(t, b) && tp__gemm_settles(g)) m.bias = zeros;
     if (!ends_c(p, b) || t->turned) return m;
@@ -286,7 +286,7 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
         const int64_t row = tp__plan_row(p, i), rows = tp__plan_row(p, i + 1) - row;
         m.a = a + tp__plan_a_bytes(p, t->i, i, room);
         m.c = t->turned
-                  ? t->turned + (row - first) * TP__BLOCK_BYTES + (j - b->j) * p->panel * p->size
+                  ? t->turned + (row - first) * p->block_step + (j - b->j) * p->panel * p->size
                   : c_of(p, t->product, row, j * p->panel);
         if (i + 1 < t->i_end)
             fetch_c((const char *)m.c + rows * m.c_step, rows, m.c_step, p->panel * p->size);
@@ -340,8 +340,8 @@ static void begin_turned(const tile *t, const block *b) {
                   column = b->j * p->panel;
     const int64_t columns = tp__least(b->j_end * p->panel, p->g.N) - column;
     if (b->k == 0 && !(p->split.n == 1 && p->g.accumulate)) return;
-    p->kernels->pack(t->turned, TP__BLOCK_BYTES / p->size, c_of(p, t->product, row, column),
-                     p->size, p->c_row, rows, columns);
+    p->kernels->pack(t->turned, p->block_step / p->size, c_of(p, t->product, row, column), p->size,
+                     p->c_row, rows, columns);
 }
 static void end_turned(const tile *t, const block *b) {
     const plan *p = t->f->p;
@@ -351,7 +351,7 @@ static void end_turned(const tile *t, const block *b) {
     const bool ends = ends_c(p, b);
     const char *bias = ends && p->g.bias ? (const char *)p->g.bias + row * p->size : NULL;
     p->kernels->turn(c_of(p, t->product, row, column), p->c_row / p->size, t->turned,
-                     TP__BLOCK_BYTES / p->size, rows, columns, bias,
+                     p->block_step / p->size, rows, columns, bias,
                      ends && p->g.act == TP__ACT_RELU);
 }
 
@@ -374,7 +374,7 @@ static void run_blocks(const tile *t) {
 /* ---- hands ----------------------------------------------------------------------------------- */
 
 static int64_t turned_bytes(const plan *p) {
-    return p->turned ? TP__TILE_ROWS * TP__BLOCK_BYTES : 0;
+    return p->turned ? TP__TILE_ROWS * p->block_step : 0;
 }
 static int64_t brought_bytes(const plan *p) {
     if (!p->pack_a) return 0;
