@@ -207,3 +207,12 @@ int tp__cpu_count(void) {
     const int quota = tp__cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup");
     return quota && quota < n ? quota : n;
 }
+
+int64_t tp__cpu_cache(void) {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return bytes > 0 ? bytes : 0;
+#else
+    return 0;
+#endif
+}

@@ -14,6 +14,7 @@ typedef struct tp__rows {
     tp_dtype dtype;
     int64_t n;
     bool pixels; /* uint8 that a batch holds as float32 / 255 */
+    bool far;    /* so many that they hardly stay in the last cache */
 } tp__rows;
 tp_dtype tp__rows_dtype(const tp__rows *r); /* of what gather writes */
 /* out[i] = row index[i], for `count` of them; the first `soon` of `later` come in a while. */

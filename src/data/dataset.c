@@ -71,7 +71,7 @@ int64_t tp__filling_tiles(const tp__filling *f) {
 
 static void fill_tile(const tp__rows *r, const tp__filling *f, int64_t tile, void *batch) {
     const int64_t each = samples_of_tile(r), from = tile * each, left = f->n - from,
-                  n = left < each ? left : each, soon = f->soon - from;
+                  n = left < each ? left : each, soon = r->far ? f->soon - from : 0;
     const int64_t *index = f->index + from;
     char *out = (char *)batch + from * r->n * tp_dtype_size(tp__rows_dtype(r));
     tp__rows_gather(r, index, n, index + f->n, soon < n ? soon : n, out);
@@ -137,9 +137,19 @@ static tp_shape row_shape(const tp_tensor *x) {
     return s;
 }
 
+/* To tell memory long before what is going to be read has its price, and where others use the last
+ * cache as well, a quarter of it is what is likely to be ours. */
+static bool is_far(const tp_tensor *x) {
+    return x->numel * tp_dtype_size((tp_dtype)x->dtype) > tp__cpu_cache() / 4;
+}
+
 static tp__rows rows_of(const tp_tensor *x, bool pixels) {
     const int64_t len = x->shape[0];
-    return (tp__rows){tp__ptr(x), (tp_dtype)x->dtype, len ? x->numel / len : 0, pixels};
+    return (tp__rows){.data = tp__ptr(x),
+                      .dtype = (tp_dtype)x->dtype,
+                      .n = len ? x->numel / len : 0,
+                      .pixels = pixels,
+                      .far = is_far(x)};
 }
 
 tp_status tp_zip_dataset(tp_tensor *x, tp_tensor *y, tp_dataset *out) {

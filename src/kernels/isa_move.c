@@ -260,32 +260,33 @@ TP__INLINE void gather_pixels(const uint8_t *x, float *restrict out, int64_t n) 
     for (; j < n; j++) out[j] = (float)x[j] * most + (float)x[j] * rest;
 }
 
-/* With each line of a row one of `next` and one of `soon` is asked for: all at once would wait for
- * each other. */
-static void gather_row(const uint8_t *x, const uint8_t *next, const uint8_t *soon,
-                       float *restrict out, int64_t n) {
-    int64_t j = 0;
-    for (; j + LINE <= n; j += LINE) {
-        __builtin_prefetch(soon + j, 0, 2);
-        __builtin_prefetch(next + j);
-        gather_pixels(x + j, out + j, LINE);
-    }
-    if (j == n) return;
-    __builtin_prefetch(soon + j, 0, 2);
+/* With each line of a row one of `next` is asked for, and of `soon`, if it is not NULL: all at once
+ * would wait for each other. */
+TP__INLINE void gather_line(const uint8_t *x, const uint8_t *next, const uint8_t *soon,
+                            float *restrict out, int64_t j, int64_t n) {
+    if (soon) __builtin_prefetch(soon + j, 0, 2);
     __builtin_prefetch(next + j);
-    gather_pixels(x + j, out + j, n - j);
+    gather_pixels(x + j, out + j, n);
+}
+TP__INLINE void gather_row(const uint8_t *x, const uint8_t *next, const uint8_t *soon,
+                           float *restrict out, int64_t n) {
+    int64_t j = 0;
+    for (; j + LINE <= n; j += LINE) gather_line(x, next, soon, out, j, LINE);
+    if (j < n) gather_line(x, next, soon, out, j, n - j);
 }
 
 /* Rows lie anywhere, so no hardware foresees them, and main memory takes long to begin. With each
- * row one is asked for that comes later, which has a training step or more to arrive in the outer
- * caches, and one that comes in a moment, from there. */
+ * row one is asked for that comes in a moment, and one that comes later, if it is told, which has a
+ * training step or more to arrive in the outer caches. */
 static void gather_rows(const tp__gather *g) {
     enum { AHEAD = 2 }; /* rows */
     for (int64_t i = 0; i < g->rows; i++) {
-        const int64_t here = g->index[i], next = g->index[i + AHEAD < g->rows ? i + AHEAD : i],
-                      soon = i < g->soon ? g->later[i] : here;
-        gather_row(g->x + here * g->n, g->x + next * g->n, g->x + soon * g->n, g->out + i * g->n,
-                   g->n);
+        const uint8_t *here = g->x + g->index[i] * g->n,
+                      *next = g->x + g->index[i + AHEAD < g->rows ? i + AHEAD : i] * g->n;
+        if (i < g->soon)
+            gather_row(here, next, g->x + g->later[i] * g->n, g->out + i * g->n, g->n);
+        else
+            gather_row(here, next, NULL, g->out + i * g->n, g->n);
     }
 }
 
