@@ -297,6 +297,17 @@ static void threads_let_batches_rest(void **state) {
     assert_false(shares_storage(2));
 }
 
+/* Of rows that hardly stay in the caches, the next batch's are asked for in advance. */
+static void far_rows_come_as_near_ones(void **state) {
+    (void)state;
+    const int64_t cache[] = {0, INT64_C(1) << 40};
+    for (int i = 0; i < TP__COUNT(cache); i++) {
+        tp__cpu_set_cache(cache[i]);
+        for (int threads = 1; threads <= 2; threads++) (void)shares_storage(threads);
+    }
+    tp__cpu_set_cache(-1);
+}
+
 static void zip_keeps_dtypes_and_views(void **state) {
     (void)state;
     tp_tensor *base = tp_to(tp_arange(0, 24, 1, TP_INT64), TP_FLOAT64);
@@ -742,6 +753,7 @@ int main(void) {
         TPT(a_generator_of_its_own),
         TPT(pixels_are_divided),
         TPT(large_rows_are_gathered_in_tiles),
+        TPT(far_rows_come_as_near_ones),
         TPT(threads_let_batches_rest),
         TPT(zip_keeps_dtypes_and_views),
         TPT(zip_outlives_its_scope),

@@ -197,6 +197,7 @@ uint32_t tp__cpu_rounding(void);
 void tp__cpu_set_rounding(uint32_t r); /* as tp__cpu_rounding gave it */
 int tp__cpu_count(void);               /* affinity and cgroup quota respected; at least 1 */
 int64_t tp__cpu_cache(void); /* bytes of the last level, which may be shared; 0: unknown */
+void tp__cpu_set_cache(int64_t bytes); /* for tests; -1: as it is */
 /* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose
  * tree is mounted at `mount`; 0: no limit. */
 int tp__cpu_quota(const char *cgroups, const char *mount);

@@ -1,4 +1,5 @@
-/* cpu.c -- what this processor and this process may use: the ISA level, and how many processors.
+/* cpu.c -- what this processor and this process may use: the ISA level, how many processors, and
+ * how large a cache.
  *
  * Three ISA levels are compiled in; the best one that both the processor and the system support is
  * taken, and TAPER_ISA=base|v3|v4 lowers it. Processors are counted as the scheduler will grant
@@ -208,7 +209,17 @@ int tp__cpu_count(void) {
     return quota && quota < n ? quota : n;
 }
 
+/* ---- cache ----------------------------------------------------------------------------------- */
+
+static _Atomic int64_t set_cache = -1;
+
+void tp__cpu_set_cache(int64_t bytes) {
+    atomic_store(&set_cache, bytes);
+}
+
 int64_t tp__cpu_cache(void) {
+    const int64_t set = atomic_load(&set_cache);
+    if (set >= 0) return set;
 #ifdef _SC_LEVEL3_CACHE_SIZE
     const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
     return bytes > 0 ? bytes : 0;
