@@ -14,6 +14,7 @@ enum {
     NEAR_PACKED = 256 << 10, /* ... or fewer, which are still near when they are used, ... */
     NEAR_C = 1 << 20,        /* ... where all of c is as well */
     TILE_WORK = 1 << 19,     /* multiply-adds that are worth a tile of their own: 5 us */
+    BLOCK_BYTES = 512,       /* of a row of c in a block: it is near, with a tile's A */
     OWN_BYTES = 512 << 10,   /* of B that a thread packs for itself, ... */
     OWN_PANELS = 4,          /* ... at least so many panels, or all */
     MUCH_HIGHER = 4,         /* A than B is wide: threads share its rows */
@@ -71,7 +72,7 @@ static void choose_packing(plan *p) {
 /* As large as the caches like them. */
 static void choose_largest_tile(plan *p) {
     const int64_t K = tp__most(1, p->packed_k);
-    p->block_across = tp__least(p->across, TP__BLOCK_BYTES / (p->panel * p->size));
+    p->block_across = tp__least(p->across, BLOCK_BYTES / (p->panel * p->size));
     p->block_step = p->block_across * p->panel * p->size;
     p->tile_down = tp__least(p->down, p->kernels->tile_rows / p->kernels->rows);
     p->tile_across = p->across;

@@ -5,7 +5,6 @@
 #include "kernels/gemm.h"
 
 enum {
-    TP__BLOCK_BYTES = 512, /* of a row of c in a block: with a tile's A in the second-level cache */
     TP__LINE = 64,
     TP__GEMM_LIVE_K = 4096 /* of a tile that lists some of them, at most */
 };

@@ -467,7 +467,8 @@ static void find_live(tile *t) {
 }
 
 /* The first hand that is free: a thread mostly gets the one that it has just used. More threads
- * than hands there are only if their number was changed meanwhile; they wait. */
+ * than hands there are only if their number was changed meanwhile, or some have come back that the
+ * pool did without; they wait. */
 static int take_hand(const phase *f) {
     uint_fast64_t busy = atomic_load_explicit(f->busy, memory_order_relaxed);
     for (;;) {
