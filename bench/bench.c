@@ -275,18 +275,6 @@ static void take_sample(bench_row *row, int c, const plan *p, double *seconds) {
     k->worker = NULL;
 }
 
-/* Whose turn it is, anew each round: what had its turn before leaves caches and the clock in a
- * state that is better for some than for others, and nobody should always come after the same. */
-static void shuffle(int *order, int n) {
-    static uint32_t state = 1;
-    for (int i = n - 1; i > 0; i--) {
-        state = state * 1664525 + 1013904223;
-        const int other = (int)((state >> 16) % (uint32_t)(i + 1)), kept = order[i];
-        order[i] = order[other];
-        order[other] = kept;
-    }
-}
-
 static void take_samples(bench_row *row, bench_samples *s) {
     plan p[BENCH_CONTENDERS];
     double round = 0; /* seconds */
@@ -295,13 +283,19 @@ static void take_samples(bench_row *row, bench_samples *s) {
     s->rounds = fit < option.rounds ? (int)fit : option.rounds;
     if (s->rounds < FEWEST_ROUNDS && s->rounds < option.rounds) s->rounds = FEWEST_ROUNDS;
     if (option.quick) s->rounds = 1;
-    int order[BENCH_CONTENDERS];
-    for (int c = 0; c < row->n; c++) order[c] = c;
+    /* The order is new in each round: what had its turn before leaves caches and the clock in a
+     * state that is better for some than for others, and nobody should always follow the same. */
+    tp_rng *rng = tp_rng_new(1);
+    if (!rng) exit(tp_perror("bench"));
     for (int r = 0; r < s->rounds; r++) {
-        shuffle(order, row->n);
-        for (int i = 0; i < row->n; i++)
-            take_sample(row, order[i], &p[order[i]], &s->seconds[order[i]][r]);
+        int64_t order[BENCH_CONTENDERS];
+        tp_rng_permutation(rng, row->n, order);
+        for (int i = 0; i < row->n; i++) {
+            const int c = (int)order[i];
+            take_sample(row, c, &p[c], &s->seconds[c][r]);
+        }
     }
+    tp_rng_free(rng);
 }
 
 void bench_run(bench_row *row) {

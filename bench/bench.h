@@ -66,9 +66,10 @@ bool bench_wants_row(const char *group, const char *name);
 void bench_note(const char *group, const char *name, int threads, double value, const char *unit);
 void bench_note_goal(const char *group, const char *name, int threads, double value,
                      const char *unit, double at_most);
-double bench_median(double *values, int n); /* sorts them */
 /* A row that cannot be measured here, and why. */
 void bench_open(const char *group, const char *name, const char *why);
+/* The one in the middle of n values, which are sorted for it. */
+double bench_median(double *values, int n);
 
 /* The threads that rows of several use (--threads; all of the machine's), and --quick: every row
  * is to be seen working, on as little as possible. */

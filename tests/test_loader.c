@@ -297,7 +297,8 @@ static void threads_let_batches_rest(void **state) {
     assert_false(shares_storage(2));
 }
 
-/* Of rows that hardly stay in the caches, the next batch's are asked for in advance. */
+/* The next batch's rows are asked for in advance where the data is larger than a part of the cache;
+ * shares_storage looks at what each batch holds. */
 static void far_rows_come_as_near_ones(void **state) {
     (void)state;
     const int64_t cache[] = {0, INT64_C(1) << 40};

@@ -137,8 +137,8 @@ static tp_shape row_shape(const tp_tensor *x) {
     return s;
 }
 
-/* To tell memory long before what is going to be read has its price, and where others use the last
- * cache as well, a quarter of it is what is likely to be ours. */
+/* Does it pay to ask for rows a batch before they are read? Not if they are in the last cache.
+ * Others use that too: a quarter of it is what is likely to be ours. */
 static bool is_far(const tp_tensor *x) {
     return x->numel * tp_dtype_size((tp_dtype)x->dtype) > tp__cpu_cache() / 4;
 }

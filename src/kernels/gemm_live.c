@@ -157,7 +157,7 @@ bool tp__gemm_live_rarely(const tp__operand *x) {
     return 2 * few > LEFT_PANELS;
 }
 
-/* First place in a list of what is not before k: mostly an end of it. */
+/* First place in a list of what is not before k; mostly that is the list's beginning or end. */
 static int64_t place_of(const uint16_t *list, int64_t count, int64_t k) {
     int64_t from = 0;
     if (!count || list[0] >= k) return 0;

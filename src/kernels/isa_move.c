@@ -268,8 +268,8 @@ TP__INLINE void gather_line(const uint8_t *x, const uint8_t *next, const uint8_t
     __builtin_prefetch(next + j);
     gather_pixels(x + j, out + j, n);
 }
-TP__INLINE void gather_row(const uint8_t *x, const uint8_t *next, const uint8_t *soon,
-                           float *restrict out, int64_t n) {
+static void gather_row(const uint8_t *x, const uint8_t *next, const uint8_t *soon,
+                       float *restrict out, int64_t n) {
     int64_t j = 0;
     for (; j + LINE <= n; j += LINE) gather_line(x, next, soon, out, j, LINE);
     if (j < n) gather_line(x, next, soon, out, j, n - j);
@@ -283,10 +283,8 @@ static void gather_rows(const tp__gather *g) {
     for (int64_t i = 0; i < g->rows; i++) {
         const uint8_t *here = g->x + g->index[i] * g->n,
                       *next = g->x + g->index[i + AHEAD < g->rows ? i + AHEAD : i] * g->n;
-        if (i < g->soon)
-            gather_row(here, next, g->x + g->later[i] * g->n, g->out + i * g->n, g->n);
-        else
-            gather_row(here, next, NULL, g->out + i * g->n, g->n);
+        const uint8_t *soon = i < g->soon ? g->x + g->later[i] * g->n : NULL;
+        gather_row(here, next, soon, g->out + i * g->n, g->n);
     }
 }
 
