@@ -320,9 +320,16 @@ static bool parse_flag(const char *name) {
     return false;
 }
 
+static bool is_group(const char *name) {
+    static const char *const group[] = {"machine", "gemm", "ops", "epoch", "files"};
+    for (int i = 0; i < TP__COUNT(group); i++)
+        if (!strcmp(name, group[i])) return true;
+    return false;
+}
+
 static bool parse_value(const char *name, const char *value) {
     if (!value) return false;
-    if (!strcmp(name, "--only")) return option.only = value, true;
+    if (!strcmp(name, "--only")) return option.only = value, is_group(value);
     if (!strcmp(name, "--row")) return option.row = value, true;
     if (!strcmp(name, "--json")) return option.json = value, true;
     if (!strcmp(name, "--base")) return option.base = value, true;
@@ -336,7 +343,11 @@ static bool parse_value(const char *name, const char *value) {
 static bool parse(char **arg) {
     for (; *arg; arg++) {
         if (parse_flag(*arg)) continue;
-        if (!parse_value(arg[0], arg[1])) return false;
+        if (!parse_value(arg[0], arg[1])) {
+            fprintf(stderr, "taper-bench: '%s%s%s' is none of these\n", arg[0], arg[1] ? " " : "",
+                    arg[1] ? arg[1] : "");
+            return false;
+        }
         arg++;
     }
     if (!option.threads) option.threads = tp__cpu_count();
