@@ -10,9 +10,10 @@ enum {
     TP__MICRO_VECTORS = 2,
     TP__TILE_ROWS = 256,
     TP__DOT_LANES = 16,
-    TP__GEMM_LIVE_PIECES = 3,  /* of a panel at most */
     TP__GEMM_LIVE_PANELS = 32, /* of rows, in a tile at most */
+    TP__GEMM_LIVE_PIECES = 7,  /* of a panel at most */
     TP__GEMM_LIVE_PAST = 16,
+    TP__GEMM_LIVE_TURN = 4, /* k of a list in a turn of the loop */
     TP__WOVEN = 6
 };
 
@@ -26,11 +27,14 @@ typedef enum tp__rows_lie {
 } tp__rows_lie;
 
 /* c = a b for a few rows by a few vectors of columns, the chain of each output in registers. A k is
- * live where one of the rows of a is not 0. */
+ * live where one of the rows of a is not 0: `live` kernels, which are told so many rows several
+ * times over, visit those alone. */
 typedef struct tp__micro {
     int64_t K;
-    const uint16_t *live; /* `live` kernels: K of them, which are visited; ... */
+    const uint16_t *live; /* `live` kernels: for each piece its length and those k, ... */
+    int64_t live_step;    /* ... elements from one to the next; ... */
     int64_t live_from;    /* ... the number there that stands for a and b's first k */
+    int pieces;           /* one behind the other, of as many rows each */
     const void *a;
     int64_t a_step; /* from k to k + 1; APART: from row to row */
     const void *b;  /* rows of adjacent elements; whole vectors but for `keeping` kernels */
@@ -70,9 +74,9 @@ typedef struct tp__gemm_kernels {
      * for such vectors, or for so few rows. */
     tp__micro_table half[TP__ROWS_LIE_COUNT];
 
-    /* As plain, for up to live_rows rows and the listed k. find_live adds to lists, of n pieces one
-     * behind the other, those of [k, end) at which not all of their rows are 0; `before` rows lie
-     * in front of the first. finite: whether all of b is. */
+    /* As plain, for pieces of up to live_rows rows and the listed k. find_live adds to lists, of n
+     * pieces one behind the other, those of [k, end) at which not all of their rows are 0; `before`
+     * rows lie in front of the first. finite: whether all of b is. */
     int live_rows;
     tp__micro_table live[TP__ROWS_LIE_COUNT];
     void (*find_live[TP__ROWS_LIE_COUNT])(tp__gemm_live_list *list, int n, int64_t before,

@@ -14,6 +14,8 @@
 #include <string.h>
 
 enum {
+    LEAST_LIVE = 32,    /* K of which some are left out, ... */
+    MOST_LIVE = 4096,   /* ... in a tile */
     FEW = 75,           /* of a hundred k, with which looking pays; ... */
     VERY_FEW = 62,      /* ... and turning or packing */
     PLACES = 3,         /* in which rows are tried, ... */
@@ -38,11 +40,23 @@ typedef struct rows_tried {
     int percent;
 } rows_tried;
 
-static int64_t list_length(const plan *p) {
-    return p->packed_k + TP__GEMM_LIVE_PAST;
+enum { LENGTH = 1, LIST_ROOM = LENGTH + TP__GEMM_LIVE_PAST }; /* beside a block's k */
+
+void tp__gemm_live_plan(plan *p) {
+    const int64_t blocks = tp__parts(p->packed_k, tp__plan_block_k(p, p->packed_k));
+    p->live = tp__gemm_settles(&p->g) && p->packed_k >= LEAST_LIVE && p->packed_k <= MOST_LIVE;
+    p->live_step = p->packed_k + blocks * (1 + LIST_ROOM);
+}
+
+static int64_t panel_step(const plan *p) {
+    return TP__GEMM_LIVE_PIECES * p->live_step;
+}
+/* From the first list of a piece to that of block `n`, which begins at k. */
+static int64_t block_offset(int64_t n, int64_t k) {
+    return k + n * LIST_ROOM;
 }
 int64_t tp__gemm_live_bytes(const plan *p) {
-    const int64_t all = p->most_down * TP__GEMM_LIVE_PIECES * list_length(p);
+    const int64_t all = p->most_down * panel_step(p);
     return p->live ? tp__round_up(all * (int64_t)sizeof(uint16_t), TP__LINE) : 0;
 }
 
@@ -50,45 +64,47 @@ int64_t tp__gemm_live_bytes(const plan *p) {
 static const char *rows_of(const tile *t, int64_t i) {
     return t->a + tp__plan_a_bytes(t->p, t->first, i, t->room);
 }
-
-/* Panel i, nothing listed yet. */
-static lists_of_panel new_panel(const tile *t, int64_t i, uint16_t *lists) {
-    const int64_t rows = tp__plan_row(t->p, i + 1) - tp__plan_row(t->p, i);
-    lists_of_panel panel = {.pieces = (int)tp__parts(rows, t->p->kernels->live_rows)};
-    for (int n = 0; n < panel.pieces; n++) {
-        panel.list[n] = lists + n * list_length(t->p);
-        panel.rows[n] = (int)((n + 1) * rows / panel.pieces - n * rows / panel.pieces);
-    }
-    return panel;
+static int64_t height_of(const tile *t, int64_t i) {
+    return tp__plan_row(t->p, i + 1) - tp__plan_row(t->p, i);
 }
 
-/* k in [k, end) of `n` panels from panel i on, to the ends of their lists. More than one only where
+/* The list of the K k from k on ends here. Whole turns of the loop are wanted: a k that is not
+ * live, mostly the last or the first, adds nothing. Returns its length. */
+static int64_t end_list(uint16_t *list, const uint16_t *end, int64_t k, int64_t K) {
+    const uint16_t *first = list + LENGTH;
+    int64_t n = end - first, dead = n && end[-1] == k + K - 1 ? k : k + K - 1;
+    if (n == K) return list[0] = (uint16_t)n;
+    while (n && *first == dead) first++, dead++; /* the last is live, so some k before it is not */
+    for (int i = 0; i < TP__GEMM_LIVE_TURN - 1; i++) list[LENGTH + n + i] = (uint16_t)dead;
+    return list[0] = (uint16_t)tp__round_up(n, TP__GEMM_LIVE_TURN);
+}
+
+/* Block `number` of k, which begins at `k`, of `n` panels from panel i on. More than one only where
  * they lie one behind the other, which packed ones do not. */
-static void list_some(const tile *t, int64_t i, int64_t n, lists_of_panel *panels, int64_t k,
-                      int64_t end) {
+static void list_block(const tile *t, int64_t i, int64_t n, lists_of_panel *panels, int64_t number,
+                       int64_t k) {
     const plan *p = t->p;
-    tp__gemm_live_list list[TP__GEMM_LIVE_PANELS * TP__GEMM_LIVE_PIECES];
-    int all = 0;
-    for (int64_t at = 0; at < n; at++)
-        for (int piece = 0; piece < panels[at].pieces; piece++)
-            list[all++] = (tp__gemm_live_list){panels[at].list[piece] + panels[at].count[piece],
-                                               panels[at].rows[piece]};
-    p->kernels->find_live[p->lie](list, all, p->lie == TP__ROWS_NEAR ? tp__plan_row(p, i) : 0,
-                                  rows_of(t, i), p->a_step, k, end);
-    const tp__gemm_live_list *from = list;
-    for (int64_t at = 0; at < n; at++)
-        for (int piece = 0; piece < panels[at].pieces; piece++)
-            panels[at].count[piece] = (int)(from++->end - panels[at].list[piece]);
-}
-
-/* Of all multiply-adds of a panel, K long? */
-static bool are_few_live(const lists_of_panel *panel, int64_t K) {
-    int64_t live = 0, all = 0;
-    for (int n = 0; n < panel->pieces; n++) {
-        live += panel->rows[n] * panel->count[n];
-        all += panel->rows[n] * K;
+    const int64_t offset = block_offset(number, k), K = tp__least(t->block_k, t->K - k);
+    tp__gemm_live_list list[TP__GEMM_LIVE_PANELS * TP__GEMM_LIVE_PIECES], *to = list;
+    for (int64_t at = 0; at < n; at++) {
+        uint16_t *first = panels[at].lists + offset + LENGTH;
+        for (int64_t left = height_of(t, i + at); left > 0;
+             left -= p->kernels->live_rows, first += p->live_step)
+            *to++ = (tp__gemm_live_list){first, (int)tp__least(left, p->kernels->live_rows)};
     }
-    return 100 * live < FEW * all;
+    p->kernels->find_live[p->lie](list, (int)(to - list),
+                                  p->lie == TP__ROWS_NEAR ? tp__plan_row(p, i) : 0, rows_of(t, i),
+                                  p->a_step, k, k + K);
+    const tp__gemm_live_list *from = list;
+    for (int64_t at = 0; at < n; at++) {
+        uint16_t *first = panels[at].lists + offset;
+        for (int64_t left = height_of(t, i + at); left > 0;
+             left -= p->kernels->live_rows, first += p->live_step, from++)
+            panels[at].live += from->rows * end_list(first, from->end, k, K);
+    }
+}
+static void list_all(const tile *t, int64_t i, int64_t n, lists_of_panel *panels) {
+    for (int64_t b = 0, k = 0; k < t->K; b++, k += t->block_k) list_block(t, i, n, panels, b, k);
 }
 
 /* Of K of these rows, do a few places say that few are live? */
@@ -121,18 +137,16 @@ bool tp__gemm_live_find(const tile *t, lists_of_panel *panels, uint16_t *lists) 
     if (!panel_seems_few(t, t->first) && (n < 2 || !panel_seems_few(t, t->first + n / 2)))
         return false;
     for (int64_t i = 0; i < n; i++)
-        panels[i] =
-            new_panel(t, t->first + i, lists + i * TP__GEMM_LIVE_PIECES * list_length(t->p));
-    if (t->p->lie == TP__ROWS_NEAR) list_some(t, t->first, n, panels, 0, t->K);
+        panels[i] = (lists_of_panel){.lists = lists + i * panel_step(t->p)};
+    if (t->p->lie == TP__ROWS_NEAR) list_all(t, t->first, n, panels);
     bool any = false;
     for (int64_t i = 0; i < n; i++) {
         lists_of_panel *panel = &panels[i];
         if (t->p->lie != TP__ROWS_NEAR) {
-            panel->rarely = panel_seems_few(t, t->first + i);
-            if (!panel->rarely) continue;
-            list_some(t, t->first + i, 1, panel, 0, t->K);
+            if (!panel_seems_few(t, t->first + i)) continue;
+            list_all(t, t->first + i, 1, panel);
         }
-        panel->rarely = are_few_live(panel, t->K);
+        panel->rarely = 100 * panel->live < FEW * height_of(t, t->first + i) * t->K;
         any |= panel->rarely;
     }
     return any;
@@ -157,31 +171,19 @@ bool tp__gemm_live_rarely(const tp__operand *x) {
     return 2 * few > LEFT_PANELS;
 }
 
-/* First place in a list of what is not before k; mostly that is the list's beginning or end. */
-static int64_t place_of(const uint16_t *list, int64_t count, int64_t k) {
-    int64_t from = 0;
-    if (!count || list[0] >= k) return 0;
-    if (list[count - 1] < k) return count;
-    while (count > from) {
-        const int64_t middle = (from + count) / 2;
-        if (list[middle] < k)
-            from = middle + 1;
-        else
-            count = middle;
-    }
-    return from;
-}
-
-void tp__gemm_live_run(const plan *p, const lists_of_panel *panel, int64_t k, int vectors,
-                       const tp__micro *all) {
+void tp__gemm_live_run(const plan *p, const lists_of_panel *panel, int64_t rows, int64_t n,
+                       int64_t k, int vectors, const tp__micro *all) {
+    const int each = p->kernels->live_rows, rest = (int)rows % each;
     tp__micro m = *all;
+    m.live = panel->lists + block_offset(n, k);
+    m.live_step = p->live_step;
     m.live_from = k;
-    for (int n = 0; n < panel->pieces; n++) {
-        const int64_t from = place_of(panel->list[n], panel->count[n], k);
-        m.live = panel->list[n] + from;
-        m.K = place_of(panel->list[n], panel->count[n], k + all->K) - from;
-        p->kernels->live[p->lie][panel->rows[n] - 1][vectors - 1](&m);
-        m.a = (const char *)m.a + panel->rows[n] * p->a_next;
-        m.c = (char *)m.c + panel->rows[n] * m.c_step;
-    }
+    m.pieces = (int)rows / each;
+    if (m.pieces) p->kernels->live[p->lie][each - 1][vectors - 1](&m);
+    if (!rest) return;
+    m.live += m.pieces * m.live_step;
+    m.a = (const char *)m.a + (rows - rest) * p->a_next;
+    m.c = (char *)m.c + (rows - rest) * m.c_step;
+    m.pieces = 1;
+    p->kernels->live[p->lie][rest - 1][vectors - 1](&m);
 }

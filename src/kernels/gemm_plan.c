@@ -22,8 +22,8 @@ enum {
     LEAST_HIGH = 2,          /* ... and of any; */
     LEAST_ROWS = 32,         /* rows of one, whose first panel packs B for the others */
     LEAST_BROUGHT = 60,      /* rows that threads share, lest each brings all together */
-    LEAST_LIVE = 32,         /* K of which some are left out */
-    LEAST_TURNED = 64        /* K with which turning c costs little */
+    NEAR_K = 272,     /* of a block where A's columns are read in place: its lines stay near */
+    LEAST_TURNED = 64 /* K with which turning c costs little */
 };
 
 typedef tp__plan plan;
@@ -67,6 +67,14 @@ static void choose_packing(plan *p) {
     p->a_next = p->lie == TP__ROWS_APART ? p->a_step : p->size;
 }
 
+/* A panel of B stays close, or what is read of A in place does. If there is but one panel, what is
+ * saved on c is worth more. */
+int64_t tp__plan_block_k(const plan *p, int64_t K) {
+    const int64_t bytes = p->across == 1 ? TP__GEMM_KEPT : p->kernels->b_bytes;
+    const int64_t most = p->lie == TP__ROWS_NEAR ? NEAR_K : bytes / (p->panel * p->size);
+    return tp__most(1, tp__parts(K, tp__parts(K, most)));
+}
+
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
 /* As large as the caches like them. */
@@ -83,7 +91,6 @@ static void choose_largest_tile(plan *p) {
     if (p->own_b) p->tile_across = tp__least(p->across, OWN_BYTES / (p->panel * K * p->size));
     p->most_down = p->tile_down;
     p->most_across = p->tile_across;
-    p->live = tp__gemm_settles(&p->g) && K >= LEAST_LIVE && p->packed_k <= TP__GEMM_LIVE_K;
 }
 
 static int64_t count_tiles(plan *p) {
@@ -196,5 +203,6 @@ plan tp__gemm_plan(const tp__gemm *whole) {
     choose_reading(&p);
     choose_packing(&p);
     choose_tiles(&p);
+    tp__gemm_live_plan(&p);
     return p;
 }

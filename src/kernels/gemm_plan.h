@@ -6,7 +6,7 @@
 
 enum {
     TP__LINE = 64,
-    TP__GEMM_LIVE_K = 4096 /* of a tile that lists some of them, at most */
+    TP__GEMM_KEPT = 128 * 1024 /* bytes of a panel of B that is packed on the way, at most */
 };
 
 /* Products of one shape, counting chunks of K, and how they are cut. Strides in bytes. */
@@ -19,14 +19,15 @@ typedef struct tp__plan {
     int64_t products;
     int64_t a_row, a_col, b_row, b_col, c_row;
     tp__rows_lie lie;
-    bool pack_a, pack_b;            /* lie APART and pack_a: rows are copied, as they are */
-    bool own_b;                     /* B is packed by each thread, for the columns of its tile */
-    int64_t panel;                  /* columns of a panel */
-    int64_t a_padded;               /* rows of a packed panel of A, with zeros */
-    int64_t a_step;                 /* of A as the tiles read it, see tp__micro, ... */
-    int64_t a_next;                 /* ... and from row to row of a panel */
-    bool live;                      /* k at which A is 0 may be left out */
-    int64_t down, across;           /* panels of rows and of columns in a product */
+    bool pack_a, pack_b;  /* lie APART and pack_a: rows are copied, as they are */
+    bool own_b;           /* B is packed by each thread, for the columns of its tile */
+    int64_t panel;        /* columns of a panel */
+    int64_t a_padded;     /* rows of a packed panel of A, with zeros */
+    int64_t a_step;       /* of A as the tiles read it, see tp__micro, ... */
+    int64_t a_next;       /* ... and from row to row of a panel */
+    bool live;            /* k at which A is 0 may be left out ... */
+    int64_t live_step;    /* ... where there are lists, from those of a piece to the next */
+    int64_t down, across; /* panels of rows and of columns in a product */
     int64_t tile_down, tile_across; /* panels in a tile, at most ... */
     int64_t block_across;           /* ... and in a block of its columns, ... */
     int64_t block_step;             /* ... bytes of one of its rows */
@@ -49,6 +50,9 @@ static inline int64_t tp__plan_packed_bytes(const tp__plan *p) {
     return p->pack_b ? p->across * p->panel * p->packed_k * p->size : 0;
 }
 
+/* K of a block, of `K` in a phase. */
+int64_t tp__plan_block_k(const tp__plan *p, int64_t K);
+
 /* First row of panel i: panels are as equal as can be, the higher ones first. (Where heights take
  * turns, two threads lose 4 % of 128x512x784.) */
 static inline int64_t tp__plan_row(const tp__plan *p, int64_t i) {
@@ -63,18 +67,19 @@ static inline int64_t tp__plan_a_bytes(const tp__plan *p, int64_t first, int64_t
 
 /* ---- what is left out (gemm_live.c) ---------------------------------------------------------- */
 
-/* Live k of the rows of a panel, a list for each piece of it. */
+/* Lists of a panel of rows: of each piece of it, of each block of k, see tp__micro. */
 typedef struct tp__gemm_live_panel {
-    uint16_t *list[TP__GEMM_LIVE_PIECES];
-    int rows[TP__GEMM_LIVE_PIECES], count[TP__GEMM_LIVE_PIECES], pieces;
-    bool rarely; /* false: nothing is left out */
+    uint16_t *lists;
+    int64_t live; /* of all multiply-adds for a column, as many as are not left out */
+    bool rarely;  /* false: nothing is left out */
 } tp__gemm_live_panel;
 
-/* Rows of A in panels [first, end), for the K of a phase; packed panels have room for `room`. */
+/* Rows of A in panels [first, end), for the K of a phase, in blocks of block_k; packed panels have
+ * room for `room`. */
 typedef struct tp__gemm_live_tile {
     const tp__plan *p;
     const char *a;
-    int64_t first, end, K, room;
+    int64_t first, end, K, block_k, room;
 } tp__gemm_live_tile;
 
 /* What may be the left operand, of which zeros are left out: strides in elements. Is it worth to be
@@ -87,11 +92,13 @@ typedef struct tp__operand {
 bool tp__gemm_live_matters(const tp__operand *x, int64_t others);
 bool tp__gemm_live_rarely(const tp__operand *x);
 
+void tp__gemm_live_plan(tp__plan *p);           /* whether, and what its lists need */
 int64_t tp__gemm_live_bytes(const tp__plan *p); /* of the lists of a tile */
 /* Fills panels [end - first] and lists; false: in none of them anything is left out. */
 bool tp__gemm_live_find(const tp__gemm_live_tile *t, tp__gemm_live_panel *panels, uint16_t *lists);
-/* What m says of a panel that has lists, along the live ones of the m->K from k on. */
-void tp__gemm_live_run(const tp__plan *p, const tp__gemm_live_panel *panel, int64_t k, int vectors,
-                       const tp__micro *m);
+/* What m says of a panel of `rows` that has lists, along the live ones of block n, which begins at
+ * k. */
+void tp__gemm_live_run(const tp__plan *p, const tp__gemm_live_panel *panel, int64_t rows, int64_t n,
+                       int64_t k, int vectors, const tp__micro *m);
 
 #endif

@@ -15,8 +15,6 @@
 #include <string.h>
 
 enum {
-    KEPT_BYTES = 128 * 1024, /* a panel of B at most */
-    NEAR_K = 272,        /* of a block where A's columns are read in place: lines that stay near */
     FORESEEN = 1024,     /* bytes between rows of B, in which the hardware fetches the next */
     SOON = 3,            /* how long before it is used B is fetched, in times of fetching it */
     PACK_WORK = 1 << 14, /* elements that are worth a tile of packing */
@@ -28,8 +26,8 @@ enum {
 
 typedef tp__plan plan;
 
-/* What a thread has packed for itself, and keeps from tile to tile; its buffers follow: KEPT_BYTES,
- * then a tile of c that is to be turned, then rows of A, then columns of B, then lists of k. */
+/* What a thread has packed for itself, and keeps from tile to tile; its buffers follow: a tile of c
+ * that is to be turned, then rows of A, then columns of B, then lists of k. */
 typedef struct hand {
     struct { /* panel j of B, k in [k, end) */
         int64_t product, j, k, end;
@@ -40,7 +38,7 @@ typedef struct hand {
     } a, b, zeros;
     bool rarely; /* some panels of `zeros` have lists */
     tp__gemm_live_panel live[TP__GEMM_LIVE_PANELS];
-    _Alignas(TP__LINE) char kept[KEPT_BYTES];
+    _Alignas(TP__LINE) char kept[TP__GEMM_KEPT];
 } hand;
 
 /* What is computed between two packings: products from `first` on, and k from `k` to `end`. */
@@ -118,6 +116,7 @@ static void pack_all(phase *f) {
 typedef struct tile {
     const phase *f;
     int64_t product, i, i_end, j, j_end;
+    int64_t K, block_k; /* of the phase, none beyond the product's end; of a block */
     hand *hand;
     const char *a; /* row `i` at k = 0 of the phase, in place or brought together */
     const char *own_b;
@@ -125,9 +124,9 @@ typedef struct tile {
     char *turned; /* rows of a block of c's transpose, block_step apart; NULL: c is in place */
 } tile;
 
-/* Panels [j, j_end) of the tile's columns, for k in [k, k + K). */
+/* Panels [j, j_end) of the tile's columns, for k in [k, k + K), the n-th of the phase. */
 typedef struct block {
-    int64_t j, j_end, k, K;
+    int64_t j, j_end, n, k, K;
 } block;
 
 /* Where the rows of B begin for one panel of columns, and how far apart they are. */
@@ -199,7 +198,7 @@ static char *kept_b(const tile *t, const block *b, int64_t j, int64_t step, bool
     const bool same = h->has.product == t->product && h->has.j == j;
     *has = same && h->has.k <= b->k && b->k + b->K <= h->has.end;
     const bool more = same && h->has.end == b->k && t->f->p->lie != TP__ROWS_NEAR &&
-                      (b->k + b->K - h->has.k) * step <= KEPT_BYTES;
+                      (b->k + b->K - h->has.k) * step <= TP__GEMM_KEPT;
     if (!*has && !more) {
         h->has.product = t->product;
         h->has.j = j;
@@ -294,7 +293,7 @@ static void run_panel(const tile *t, const block *b, int64_t j, const rows_of_b 
         m.soon = soon.at;
         m.soon_step = soon.step;
         if (live && t->live[i - t->i].rarely) {
-            tp__gemm_live_run(p, &t->live[i - t->i], k, vectors, &m);
+            tp__gemm_live_run(p, &t->live[i - t->i], rows, b->n, k, vectors, &m);
             continue;
         }
         kernel_for(p, &m, keeping, rows, vectors)(&m);
@@ -317,20 +316,12 @@ static void run_block(const tile *t, const block *b, const block *next) {
     }
 }
 
-/* K of a block: a panel of B stays close, or what is read of A in place does. If there is but one
- * panel, what is saved on c is worth more. */
-static int64_t block_k(const plan *p, int64_t K) {
-    const int64_t bytes = p->across == 1 ? KEPT_BYTES : p->kernels->b_bytes;
-    const int64_t most = p->lie == TP__ROWS_NEAR ? NEAR_K : bytes / (p->panel * p->size);
-    return tp__most(1, tp__parts(K, tp__parts(K, most)));
-}
-
 /* The block after `b`: further along k, then to the right; an empty one at the tile's end. */
-static block block_after(const tile *t, const block *b, int64_t size, int64_t end) {
-    const int64_t k = b->k + size;
-    if (k < end) return (block){b->j, b->j_end, k, tp__least(size, end - k)};
+static block block_after(const tile *t, const block *b) {
+    const int64_t k = b->k + t->block_k, first = t->f->k, end = first + t->K;
+    if (k < end) return (block){b->j, b->j_end, b->n + 1, k, tp__least(t->block_k, end - k)};
     const int64_t j_end = tp__least(t->j_end, b->j_end + t->f->p->block_across);
-    return (block){b->j_end, j_end, t->f->k, tp__least(size, end - t->f->k)};
+    return (block){b->j_end, j_end, 0, first, tp__least(t->block_k, t->K)};
 }
 
 /* Into the block that is to be turned, if chains go on from c, and from there to c. */
@@ -357,16 +348,14 @@ static void end_turned(const tile *t, const block *b) {
 
 static void run_blocks(const tile *t) {
     const plan *p = t->f->p;
-    const int64_t k = t->f->k, end = tp__least(t->f->end, k_of(p, t->product));
-    if (k >= end && k > 0) return; /* the last chunk is shorter */
-    const int64_t across = tp__least(p->block_across, t->j_end - t->j),
-                  size = end > k ? block_k(p, end - k) : 1;
-    block b = {t->j, t->j + across, k, tp__least(size, end - k)};
+    const int64_t k = t->f->k, across = tp__least(p->block_across, t->j_end - t->j);
+    if (t->K <= 0 && k > 0) return; /* the last chunk is shorter */
+    block b = {t->j, t->j + across, 0, k, tp__least(t->block_k, t->K)};
     while (b.j < b.j_end) {
-        const block next = block_after(t, &b, size, end);
+        const block next = block_after(t, &b);
         if (t->turned && b.k == k) begin_turned(t, &b);
         run_block(t, &b, &next);
-        if (t->turned && b.k + size >= end) end_turned(t, &b);
+        if (t->turned && b.k + b.K == k + t->K) end_turned(t, &b);
         b = next;
     }
 }
@@ -406,15 +395,14 @@ static void pack_a(const tile *t, char *to, const char *from, int64_t K) {
 }
 static void bring_a(const tile *t, char *to) {
     const plan *p = t->f->p;
-    const int64_t K = tp__least(t->f->end, k_of(p, t->product)) - t->f->k;
     const char *from = a_of(p, t->product) + t->f->k * p->a_col;
     if (p->lie == TP__ROWS_PACKED) {
-        pack_a(t, to, from, K);
+        pack_a(t, to, from, t->K);
         return;
     }
     for (int64_t row = tp__plan_row(p, t->i); row < tp__plan_row(p, t->i_end);
          row++, to += p->a_step)
-        memcpy(to, from + row * p->a_row, (size_t)(K * p->size));
+        memcpy(to, from + row * p->a_row, (size_t)(t->K * p->size));
 }
 
 static void find_a(tile *t) {
@@ -427,7 +415,7 @@ static void find_a(tile *t) {
     char *to = (char *)(h + 1) + turned_bytes(p);
     t->a = to;
     if (h->a.product == t->product && h->a.first == t->i && h->a.k == t->f->k) return;
-    if (t->f->k < k_of(p, t->product)) bring_a(t, to);
+    if (t->K > 0) bring_a(t, to);
     h->a.product = t->product;
     h->a.first = t->i;
     h->a.k = t->f->k;
@@ -455,10 +443,9 @@ static void find_live(tile *t) {
     hand *h = t->hand;
     if (!p->live) return;
     if (h->zeros.product != t->product || h->zeros.first != t->i || h->zeros.k != f->k) {
-        const int64_t K = tp__least(f->end, k_of(p, t->product)) - f->k;
         char *lists = (char *)(h + 1) + turned_bytes(p) + brought_bytes(p) + own_bytes(p);
-        const tp__gemm_live_tile all = {p, t->a, t->i, t->i_end, K, f->end - f->k};
-        h->rarely = K > 0 && tp__gemm_live_find(&all, h->live, (uint16_t *)lists);
+        const tp__gemm_live_tile all = {p, t->a, t->i, t->i_end, t->K, t->block_k, f->end - f->k};
+        h->rarely = t->K > 0 && tp__gemm_live_find(&all, h->live, (uint16_t *)lists);
         h->zeros.product = t->product;
         h->zeros.first = t->i;
         h->zeros.k = f->k;
@@ -514,6 +501,8 @@ static void run_tile(void *ctx, int64_t number) {
     t.hand = hand_of(p, taken);
     t.turned = p->turned ? (char *)(t.hand + 1) : NULL;
     for (t.product = first; t.product < end; t.product++) {
+        t.K = tp__least(f->end, k_of(p, t.product)) - f->k;
+        t.block_k = tp__plan_block_k(p, tp__most(1, t.K));
         find_a(&t);
         find_own_b(&t);
         find_live(&t);
