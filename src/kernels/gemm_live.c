@@ -24,7 +24,7 @@ enum {
     LEFT_ROWS = 32,     /* ... if it has so many rows, ... */
     OTHERS = 24,        /* ... the other one so many columns, ... */
     LEFT_K = 64,        /* ... and both so many k, lest packing or turning costs more, ... */
-    LEFT_WORK = 1 << 21 /* ... and multiply-adds */
+    LEFT_WORK = 1 << 20 /* ... and multiply-adds */
 };
 
 typedef tp__plan plan;
