@@ -68,6 +68,12 @@ static void a_saved_value_that_changed_is_noticed(void **state) {
               *none = tp_ones(TP_SHAPE(0), TP_FLOAT32), *sum = tp_sum(tp_mul(v, none));
     assert_non_null(tp_fill_(none, 5)); /* nothing changed */
     tpt_ok(tp_backward(sum));
+    tp_tensor *mask = tp_ones(TP_SHAPE(2), TP_BOOL), /* smaller than what it chooses from */
+        *rows = tp_requires_grad_(tp_ones(TP_SHAPE(3, 2), TP_FLOAT32));
+    tp_tensor *chosen = tp_sum(tp_masked_select(rows, mask));
+    assert_non_null(tp_fill_(mask, 0));
+    assert_int_equal(tp_backward(chosen), TP_EGRAD);
+    tpt_expect_error(TP_EGRAD, "backward of masked_select (test_differences.c:...");
     tp_scope_end(s);
 }
 

@@ -215,8 +215,10 @@ static tp_tensor *masked_select_backward(const tp__call *c, tp_tensor *g, int i)
         }
     return gx;
 }
+/* The mask is saved for its version: what backward reads may be a copy, in the common shape. */
 static const tp__op op_masked_select = {.name = "masked_select",
                                         .grad_fn = "MaskedSelectBackward0",
+                                        .saves = TP__SAVE_IN(1),
                                         .forward = masked_select_forward,
                                         .backward = masked_select_backward};
 tp_tensor *tp_masked_select(tp_tensor *x, tp_tensor *mask) {
