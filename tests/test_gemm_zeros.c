@@ -22,7 +22,8 @@ static void blank(matrix *x, bool rows, int64_t at_once) {
 static void fill_some(matrix *x) {
     for (int64_t z = 0; z < x->batch; z++)
         for (int64_t i = 0; i < x->m; i++)
-            for (int64_t k = 0; k < x->n && i / 3 % 5 == 0; k++) put(x, z, i, k, 1 + draw_to(9));
+            for (int64_t k = 0; k < x->n && i / 3 % 5 == 0; k++)
+                put(x, z, i, k, 1 + (double)draw_to(9));
 }
 
 /* c by levels and threads, with a and b stored as they are. */
