@@ -1,6 +1,7 @@
 /* Tests of the pool and of the plain threads. */
 #define _GNU_SOURCE
 #include "pool.h"
+#include "taper/tensor.h"
 
 #include <fenv.h>
 #include <string.h>
@@ -456,6 +457,49 @@ static void threads_hand_over_work(void **state) {
 
 /* ---- */
 
+/* Tiles that cost a worker much more than the caller: memory that is far from the other core. */
+typedef struct far_tiles {
+    pthread_t caller;
+    atomic_bool far;
+    atomic_int by_others;
+} far_tiles;
+
+static void far_tile(void *ctx, int64_t tile) {
+    (void)tile;
+    far_tiles *f = ctx;
+    const bool other = !pthread_equal(pthread_self(), f->caller);
+    if (other) atomic_fetch_add(&f->by_others, 1);
+    const double end = tp__os_now() + (other && atomic_load(&f->far) ? 100e-6 : 2e-6);
+    while (tp__os_now() < end) tp__cpu_pause();
+}
+
+/* Small steps of a training, for so long at most: until workers take part, or have not in 100 ms */
+static bool step_until(far_tiles *f, bool take_part, double seconds) {
+    const double end = tp__os_now() + seconds;
+    double since = tp__os_now();
+    for (double now = since; now < end; now = tp__os_now()) {
+        const tp_scope s = tp_scope_begin();
+        for (int i = 0; i < 16; i++) assert_non_null(tp_zeros(TP_SHAPE(4), TP_FLOAT32));
+        tp__parallel(8, far_tile, f);
+        tp_scope_end(s);
+        const bool others = atomic_exchange(&f->by_others, 0) > 0;
+        if (others && take_part) return true;
+        if (others) since = now;
+        if (!take_part && now - since > 0.1) return true;
+    }
+    return false;
+}
+
+static void small_work_is_done_alone_where_that_is_faster(void **state) {
+    (void)state;
+    tpt_ok(tp_set_num_threads(2));
+    far_tiles f = {.caller = pthread_self(), .far = true};
+    assert_true(step_until(&f, false, 20));
+    atomic_store(&f.far, false);
+    assert_true(step_until(&f, true, 20));
+    tpt_ok(tp_set_num_threads(0));
+}
+
 int main(int argc, char **argv) {
     wakes_late = argc > 1 ? atoi(argv[1]) : 0;
     const struct CMUnitTest tests[] = {
@@ -478,6 +522,7 @@ int main(int argc, char **argv) {
         TPT(a_forked_child_has_all_spare_tiles),
         TPT(fork_while_others_compute),
         TPT(threads_hand_over_work),
+        TPT(small_work_is_done_alone_where_that_is_faster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,7 @@ typedef struct tp__local {
     uint32_t generation;                    /* of the newest scope */
     tp__free_list small[TP__SMALL_CLASSES]; /* alloc.c */
     _Atomic int64_t live[TP__LIVE_COUNT];   /* written by this thread, read by all */
+    int64_t made;                           /* tensors so far: how far this thread has come */
     struct tp__local *next, *prev;          /* alloc.c's list of threads */
     tp__frame first_frames[TP__FRAMES];
 } tp__local;

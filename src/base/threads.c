@@ -24,6 +24,15 @@ static const double WORKER_SPIN = 50e-6, CALLER_SPIN = 100e-6; /* seconds */
 static const double PUT_ASIDE = 500e-6;
 enum { TIMES_BUSY = 4, TIMES_SOON = 4, TIMES_ALONE = 40 };
 
+/* What one core has written may cost the next so much to read that small work is done sooner by one
+ * thread: nothing says so beforehand. So once in a while a thread makes some tensors with its
+ * workers, if that takes no longer than TRIAL (seconds), then a few without them, by which time its
+ * memory is with it, and as many as before. If it is so many times as fast without, twice in a row,
+ * it does without them until the next trial. Where workers pay, that shows in the first few. */
+static const double TRIAL = 40e-3, FIRST_PAUSE = 0.2, LAST_PAUSE = 5, AGAIN = 0.02;
+static const double FASTER = 1.1, MUCH_SLOWER = 1.5;
+enum { SOME = 480, A_FEW = SOME / 3, LONGER = 8 /* pauses, if nothing has changed */ };
+
 /* The word that says it all: is the job open, does its caller sleep, how many workers are inside,
  * and the number of the job. */
 #define OPEN UINT64_C(1)
@@ -60,6 +69,17 @@ static struct {
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
+
+/* A trial of whether workers are worth it. Used by the holder of `busy` only. */
+static struct {
+    enum { RESTING, TOGETHER, SETTLING, ALONE } state;
+    const tp__local *who; /* whose jobs are looked at */
+    unsigned jobs;
+    double from, together; /* when this began; how long that took */
+    int64_t made;          /* tensors at its beginning */
+    double next, pause;    /* when the next trial begins; how long after the last */
+    int faster;            /* trials in a row in which one thread was */
+} trial = {.pause = FIRST_PAUSE};
 
 /* Tiles for spare time. They are claimed from the last to the first, so that those that are left
  * are [0, left): whoever gave them runs these itself. Where they were stopped, that is -left. */
@@ -266,6 +286,7 @@ static void forget_workers(void) {
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.state, 0);
     nobody_aside();
+    trial.who = NULL;
     atomic_store(&pool.busy, false);
     atomic_store(&spare.state, OPEN);
     atomic_store(&spare.left, spare.n);
@@ -380,6 +401,64 @@ static bool does_without(void) {
     return false;
 }
 
+static void begin(int state, double now) {
+    trial.state = state;
+    trial.from = now;
+    trial.made = trial.who->made;
+}
+static void rest(double now, double pause) {
+    trial.state = RESTING;
+    trial.next = now + pause;
+}
+
+static void judge(bool faster, double now) {
+    const bool changed = faster != (trial.faster > 0);
+    const double longer = LONGER * trial.pause;
+    trial.pause = changed ? FIRST_PAUSE : longer < LAST_PAUSE ? longer : LAST_PAUSE;
+    trial.faster = faster ? trial.faster + 1 : 0;
+    rest(now, trial.faster == 1 ? AGAIN : trial.pause);
+    atomic_store(&pool.alone_until, trial.faster > 1 ? trial.next : 0);
+}
+
+/* Before a job: is it time for a trial, or for the next part of one? */
+static void weigh(void) {
+    enum { LOOK = 16 };
+    if (trial.state == RESTING && ++trial.jobs % LOOK) return;
+    const double now = tp__os_now();
+    const tp__local *me = tp__here();
+    if (me != trial.who) {
+        trial.who = me;
+        rest(now, trial.pause);
+    }
+    if (trial.state == RESTING) {
+        if (now >= trial.next) begin(TOGETHER, now);
+        return;
+    }
+    const double seconds = now - trial.from, most = trial.together / FASTER;
+    const int64_t made = me->made - trial.made;
+    switch (trial.state) {
+    case RESTING: break;
+    case TOGETHER:
+        if (seconds > TRIAL) { /* no small work, or none at all */
+            rest(now, trial.pause);
+        } else if (made >= SOME) {
+            trial.together = seconds;
+            begin(SETTLING, now);
+            atomic_store(&pool.alone_until, now + 2 * seconds);
+        }
+        break;
+    case SETTLING:
+        if (seconds > MUCH_SLOWER * A_FEW / SOME * trial.together)
+            judge(false, now);
+        else if (made >= A_FEW)
+            begin(ALONE, now);
+        break;
+    case ALONE:
+        if (made >= SOME || seconds > most) judge(seconds <= most, now);
+        break;
+    }
+}
+
 int tp__threads_now(void) {
     return does_without() ? 1 : tp_get_num_threads();
 }
@@ -419,6 +498,7 @@ void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
         return;
     }
     in_job = true;
+    weigh();
     if (does_without()) {
         for (int64_t i = 0; i < ntiles; i++) fn(ctx, i);
     } else {

@@ -83,6 +83,7 @@ static void begin_handle(tp_tensor *x, tp__storage *st, int dtype) {
 
 static tp_tensor *scoped(tp__local *me, tp_tensor *x) {
     tp__live_add(me, TP__LIVE_TENSORS, 1);
+    me->made++;
     return tp__scope_push(me, tp__tensor_release, x) ? x : NULL;
 }
 
