@@ -167,6 +167,8 @@ typedef void (*tp__tile_fn)(void *ctx, int64_t tile);
 void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx);
 /* How many would take part: one while other programs want the processors of the others. */
 int tp__threads_now(void);
+/* Has this thread's small work been found to be done sooner without others? For tests. */
+bool tp__threads_alone(void);
 /* Tiles for the pool's threads that would otherwise wait for their caller's next job; false: there
  * are none, or somebody else has their spare time. It is given back by tp__spare_end, which waits
  * for tiles that were begun and says how many were not: the first ones, [0, result). */

@@ -25,13 +25,14 @@ static const double PUT_ASIDE = 500e-6;
 enum { TIMES_BUSY = 4, TIMES_SOON = 4, TIMES_ALONE = 40 };
 
 /* What one core has written may cost the next so much to read that small work is done sooner by one
- * thread: nothing says so beforehand. So once in a while a thread makes some tensors with its
- * workers, if that takes no longer than TRIAL (seconds), then a few without them, by which time its
- * memory is with it, and as many as before. If it is so many times as fast without, twice in a row,
- * it does without them until the next trial. Where workers pay, that shows in the first few. */
-static const double TRIAL = 40e-3, FIRST_PAUSE = 0.2, LAST_PAUSE = 5, AGAIN = 0.02;
-static const double FASTER = 1.1, MUCH_SLOWER = 1.5;
-enum { SOME = 480, A_FEW = SOME / 3, LONGER = 8 /* pauses, if nothing has changed */ };
+ * thread: nothing says so beforehand. So once in a while a thread that makes tensors makes some
+ * with its workers, if that takes no longer than TRIAL (seconds), then a few without them, by which
+ * time its memory is with it, and as many as before. If it is so many times as fast without, twice
+ * in a row, jobs are begun without workers until the next trial; what is left of one after LARGE is
+ * no small work, and shared. Where workers pay, that shows in the first few. */
+static const double TRIAL = 40e-3, FIRST_PAUSE = 0.2, LAST_PAUSE = 5, AGAIN = 0.1, LARGE = 1e-3;
+static const double FASTER = 1.1, MUCH_SLOWER = 1.5, ANOTHER = 1;
+enum { SOME = 480, A_FEW = SOME / 3, LONGER = 4 /* pauses, if nothing has changed */ };
 
 /* The word that says it all: is the job open, does its caller sleep, how many workers are inside,
  * and the number of the job. */
@@ -70,16 +71,20 @@ static struct {
           .wake = PTHREAD_COND_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
 
-/* A trial of whether workers are worth it. Used by the holder of `busy` only. */
+/* A trial of whether workers are worth it. Used by the holder of `busy` only, but for `alone_until`
+ * and `anew`. */
 static struct {
     enum { RESTING, TOGETHER, SETTLING, ALONE } state;
-    const tp__local *who; /* whose jobs are looked at */
+    const tp__local *who; /* whose jobs are looked at; another's if it has given none for long */
+    double seen;          /* when it was last */
     unsigned jobs;
     double from, together; /* when this began; how long that took */
     int64_t made;          /* tensors at its beginning */
     double next, pause;    /* when the next trial begins; how long after the last */
     int faster;            /* trials in a row in which one thread was */
-} trial = {.pause = FIRST_PAUSE};
+    _Atomic double alone_until;
+    atomic_bool anew; /* all of this is forgotten */
+} trial;
 
 /* Tiles for spare time. They are claimed from the last to the first, so that those that are left
  * are [0, left): whoever gave them runs these itself. Where they were stopped, that is -left. */
@@ -274,6 +279,8 @@ static bool start_thread(pthread_t *t, void *(*fn)(void *), void *arg) {
 static void nobody_aside(void) {
     atomic_store(&pool.alone_until, 0);
     atomic_store(&pool.aside_until, 0);
+    atomic_store(&trial.alone_until, 0);
+    atomic_store(&trial.anew, true);
 }
 
 /* A fork leaves the child without workers; it may start new ones. What they were at in their spare
@@ -286,7 +293,6 @@ static void forget_workers(void) {
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.state, 0);
     nobody_aside();
-    trial.who = NULL;
     atomic_store(&pool.busy, false);
     atomic_store(&spare.state, OPEN);
     atomic_store(&spare.left, spare.n);
@@ -401,14 +407,30 @@ static bool does_without(void) {
     return false;
 }
 
+int tp__threads_now(void) {
+    return does_without() ? 1 : tp_get_num_threads();
+}
+
+/* ---- are workers worth it? ------------------------------------------------------------------- */
+
+static bool is_faster_alone(void) {
+    const double end = atomic_load_explicit(&trial.alone_until, memory_order_relaxed);
+    return TP__UNLIKELY(end > 0) && tp__os_now() < end;
+}
+
 static void begin(int state, double now) {
     trial.state = state;
     trial.from = now;
     trial.made = trial.who->made;
 }
-static void rest(double now, double pause) {
+static void rest(double now, double pause, bool alone) {
     trial.state = RESTING;
     trial.next = now + pause;
+    atomic_store(&trial.alone_until, alone ? trial.next : 0);
+}
+static void give_up(double now) {
+    trial.faster = 0;
+    rest(now, trial.pause, false);
 }
 
 static void judge(bool faster, double now) {
@@ -416,35 +438,38 @@ static void judge(bool faster, double now) {
     const double longer = LONGER * trial.pause;
     trial.pause = changed ? FIRST_PAUSE : longer < LAST_PAUSE ? longer : LAST_PAUSE;
     trial.faster = faster ? trial.faster + 1 : 0;
-    rest(now, trial.faster == 1 ? AGAIN : trial.pause);
-    atomic_store(&pool.alone_until, trial.faster > 1 ? trial.next : 0);
+    rest(now, trial.faster == 1 ? AGAIN : trial.pause, trial.faster > 1);
 }
 
-/* Before a job: is it time for a trial, or for the next part of one? */
-static void weigh(void) {
-    enum { LOOK = 16 };
-    if (trial.state == RESTING && ++trial.jobs % LOOK) return;
-    const double now = tp__os_now();
+/* Are these the jobs of the thread that is looked at? */
+static bool is_who(double now) {
     const tp__local *me = tp__here();
-    if (me != trial.who) {
+    const bool anew = atomic_exchange(&trial.anew, false);
+    if (!anew && me != trial.who && now - trial.seen < ANOTHER) return false;
+    if (anew || me != trial.who) {
         trial.who = me;
-        rest(now, trial.pause);
+        trial.faster = 0;
+        trial.pause = FIRST_PAUSE;
+        rest(now, trial.pause, false);
     }
-    if (trial.state == RESTING) {
-        if (now >= trial.next) begin(TOGETHER, now);
-        return;
-    }
+    trial.seen = now;
+    return true;
+}
+
+static void go_on(double now) {
     const double seconds = now - trial.from, most = trial.together / FASTER;
-    const int64_t made = me->made - trial.made;
+    const int64_t made = trial.who->made - trial.made;
     switch (trial.state) {
-    case RESTING: break;
+    case RESTING:
+        if (now >= trial.next) begin(TOGETHER, now);
+        break;
     case TOGETHER:
         if (seconds > TRIAL) { /* no small work, or none at all */
-            rest(now, trial.pause);
+            give_up(now);
         } else if (made >= SOME) {
             trial.together = seconds;
             begin(SETTLING, now);
-            atomic_store(&pool.alone_until, now + 2 * seconds);
+            atomic_store(&trial.alone_until, now + 2 * seconds);
         }
         break;
     case SETTLING:
@@ -459,36 +484,59 @@ static void weigh(void) {
     }
 }
 
-int tp__threads_now(void) {
-    return does_without() ? 1 : tp_get_num_threads();
+/* Before a job: is it time for a trial, or for the next part of one? What is measured while
+ * somebody is put aside says nothing. */
+static void weigh(void) {
+    enum { LOOK = 16 };
+    if (trial.state == RESTING && ++trial.jobs % LOOK) return;
+    const double now = tp__os_now();
+    if (!is_who(now)) return;
+    if (!does_without())
+        go_on(now);
+    else if (trial.state != RESTING)
+        rest(now, AGAIN, false);
 }
 
-static void divide(int64_t ntiles, int parts) {
+bool tp__threads_alone(void) {
+    return trial.faster > 1;
+}
+
+/* Tiles [first, ntiles). */
+static void divide(int64_t first, int64_t ntiles, int parts) {
     pool.parts = parts < MAX_PARTS ? parts : MAX_PARTS;
-    const int64_t each = ntiles / pool.parts, more = ntiles % pool.parts;
-    int64_t tile = 0;
+    const int64_t each = (ntiles - first) / pool.parts, more = (ntiles - first) % pool.parts;
+    int64_t tile = first;
     for (int p = 0; p < pool.parts; p++) {
         atomic_store_explicit(&pool.part[p].next, tile, memory_order_relaxed);
         pool.part[p].end = tile += each + (p < more);
     }
 }
 
-static void run_shared(int64_t ntiles, tp__tile_fn fn, void *ctx) {
+static void run_shared(int64_t first, int64_t ntiles, tp__tile_fn fn, void *ctx) {
     pool.fn = fn;
     pool.ctx = ctx;
     pool.rounding = tp__cpu_rounding();
-    divide(ntiles, pool.n + 1);
+    divide(first, ntiles, pool.n + 1);
     const double start = tp__os_now();
     const int here = sched_getcpu(),
               before = atomic_exchange_explicit(&pool.processor, here, memory_order_relaxed);
     const uint64_t job =
         JOB_OF(atomic_load_explicit(&pool.state, memory_order_relaxed)) + UINT64_C(1);
     atomic_store(&pool.state, job * ONE_JOB | OPEN);
-    if (wake_workers(ntiles - 1) && here != before)
+    if (wake_workers(ntiles - first - 1) && here != before)
         sched_yield(); /* they kept off another processor: one may be here, and is to go away */
     run_tiles(0);
     atomic_fetch_and_explicit(&pool.state, ~OPEN, memory_order_acq_rel);
     wait_for_workers(&pool.state, start);
+}
+
+/* The tiles of a small job; the first of those that are left if it is not. */
+static int64_t run_small(int64_t ntiles, tp__tile_fn fn, void *ctx) {
+    const double end = tp__os_now() + LARGE;
+    int64_t i = 0;
+    do fn(ctx, i++);
+    while (i < ntiles && tp__os_now() < end);
+    return i;
 }
 
 void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
@@ -502,8 +550,11 @@ void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
     if (does_without()) {
         for (int64_t i = 0; i < ntiles; i++) fn(ctx, i);
     } else {
-        resize(threads - 1);
-        run_shared(ntiles, fn, ctx);
+        const int64_t first = is_faster_alone() ? run_small(ntiles, fn, ctx) : 0;
+        if (first < ntiles) {
+            resize(threads - 1);
+            run_shared(first, ntiles, fn, ctx);
+        }
     }
     in_job = false;
     atomic_store_explicit(&pool.busy, false, memory_order_release);
@@ -512,7 +563,7 @@ void tp__parallel(int64_t ntiles, tp__tile_fn fn, void *ctx) {
 /* ---- spare time ------------------------------------------------------------------------------ */
 
 bool tp__spare_begin(int64_t ntiles, tp__tile_fn fn, void *ctx) {
-    if (in_job || tp_get_num_threads() < 2 || does_without()) return false;
+    if (in_job || tp_get_num_threads() < 2 || does_without() || is_faster_alone()) return false;
     if (atomic_exchange_explicit(&spare.taken, true, memory_order_acquire)) return false;
     spare.fn = fn;
     spare.ctx = ctx;

@@ -1,11 +1,12 @@
 /* gemm_live.c -- which k of a tile are worth a visit.
  *
- * Most of a picture is background: of the 784 numbers of a digit four in five are 0, and six in ten
- * are 0 in five digits at once. A product with 0 adds nothing: fma(0, b, sum) is sum for every
+ * Most of a picture is background: of the 784 numbers of a digit four in five are 0, and seven in
+ * ten are 0 in two digits at once. A product with 0 adds nothing: fma(0, b, sum) is sum for every
  * finite b and every sum but -0, which may become +0. So a tile lists, for every few of its rows,
  * the k at which one of them is not 0, and goes along these alone, if B is finite. A sum is -0 only
  * where c was, or where a term has underflowed, and tiles make +0 of it at the end of its chain
- * whether or not something was left out: so no bit depends on what is.
+ * whether or not something was left out: so no bit depends on what is, where the thread rounds to
+ * nearest.
  *
  * Looking costs a reading of A. A few places say whether it is worth that: where they show no
  * zeros, as with most numbers that are not pictures, all goes on as if there were none. */
@@ -49,7 +50,7 @@ void tp__gemm_live_plan(plan *p) {
 }
 
 static int64_t panel_step(const plan *p) {
-    return TP__GEMM_LIVE_PIECES * p->live_step;
+    return tp__parts(p->kernels->rows, p->kernels->live_rows) * p->live_step;
 }
 /* From the first list of a piece to that of block `n`, which begins at k. */
 static int64_t block_offset(int64_t n, int64_t k) {
@@ -68,13 +69,13 @@ static int64_t height_of(const tile *t, int64_t i) {
     return tp__plan_row(t->p, i + 1) - tp__plan_row(t->p, i);
 }
 
-/* The list of the K k from k on ends here. Whole turns of the loop are wanted: a k that is not
- * live, mostly the last or the first, adds nothing. Returns its length. */
+/* A list of those of [k, k + K) ends here. Whole turns of the loop are wanted: a k that is not live
+ * adds nothing, the last or, where that is live, the first that is not. Returns its length. */
 static int64_t end_list(uint16_t *list, const uint16_t *end, int64_t k, int64_t K) {
     const uint16_t *first = list + LENGTH;
     int64_t n = end - first, dead = n && end[-1] == k + K - 1 ? k : k + K - 1;
     if (n == K) return list[0] = (uint16_t)n;
-    while (n && *first == dead) first++, dead++; /* the last is live, so some k before it is not */
+    while (n && *first == dead) first++, dead++; /* ends before the last, which is live */
     for (int i = 0; i < TP__GEMM_LIVE_TURN - 1; i++) list[LENGTH + n + i] = (uint16_t)dead;
     return list[0] = (uint16_t)tp__round_up(n, TP__GEMM_LIVE_TURN);
 }
