@@ -39,6 +39,7 @@ foreach(source ${sources})
 endforeach()
 
 target_link_options(test_bits PRIVATE LINKER:--wrap=tp__parallel) # which counts tiles
+target_link_options(test_threads PRIVATE LINKER:--wrap=tp__os_now) # a clock of its own
 target_link_options(test_processors PRIVATE # which has workers on their caller's processor
                     LINKER:--wrap=sched_getcpu,--wrap=sched_setaffinity,--wrap=sched_yield)
 foreach(name test_threads test_processors) # and which may have them awake late
