@@ -31,7 +31,8 @@ enum { TIMES_BUSY = 4, TIMES_SOON = 4, TIMES_ALONE = 40 };
  * in a row, jobs are begun without workers until the next trial; what is left of one after LARGE is
  * no small work, and shared. Where workers pay, that shows in the first few. */
 static const double TRIAL = 40e-3, FIRST_PAUSE = 0.2, LAST_PAUSE = 5, AGAIN = 0.1, LARGE = 1e-3;
-static const double FASTER = 1.1, MUCH_SLOWER = 1.5, ANOTHER = 1;
+static const double FASTER = 1.1, MUCH_SLOWER = 1.5;
+static const double ANOTHER = 1; /* second without jobs of a thread, and another's are looked at */
 enum { SOME = 480, A_FEW = SOME / 3, LONGER = 4 /* pauses, if nothing has changed */ };
 
 /* The word that says it all: is the job open, does its caller sleep, how many workers are inside,
