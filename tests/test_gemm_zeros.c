@@ -26,18 +26,20 @@ static void fill_some(matrix *x) {
                 put(x, z, i, k, 1 + (double)draw_to(9));
 }
 
-/* c by levels and threads, with a and b stored as they are. */
+/* c by levels, threads and paces, with a and b stored as they are. */
 static bool flushing;
 static void check_zeros(const product *p) {
     char *want = run(p);
     if (!flushing) check_rules(p, want);
     for (int threads = 2; threads < 6; threads += 3) {
         tpt_ok(tp_set_num_threads(threads));
+        tp__cpu_set_pace(threads == 2 ? TP__PACE_ONE : TP__PACE_TWO);
         char *got = run(p);
         expect_same(p, got, want);
         free(got);
     }
     tpt_ok(tp_set_num_threads(1));
+    tp__cpu_set_pace(-1);
     if (tp__kernels_isa() == TP__ISA_V4) {
         assert_true(tp__kernels_use(TP__ISA_V3));
         char *v3 = run(p);
@@ -87,10 +89,10 @@ static void check_lists(const tp__gemm_kernels *kernels, const matrix *x, tp__ro
     const int64_t from = draw_to(x->n), end = from + draw_to(x->n - from + 1);
     uint16_t places[MOST][ROOM];
     tp__gemm_live_list list[MOST];
+    const int most = kernels->live_rows[draw_to(TP__PACE_COUNT)];
     int n = 0;
     for (int64_t row = first; row < x->m && n < MOST; row += list[n++].rows)
-        list[n] = (tp__gemm_live_list){
-            places[n], (int)(1 + draw_to(tp__least(kernels->live_rows, x->m - row)))};
+        list[n] = (tp__gemm_live_list){places[n], (int)(1 + draw_to(tp__least(most, x->m - row)))};
     const int size = (int)tp_dtype_size(x->dtype);
     kernels->find_live[lie](list, n, first, (char *)start(x) + first * x->row * size, step * size,
                             from, end);

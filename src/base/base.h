@@ -198,8 +198,12 @@ void tp__cpu_pause(void); /* a breath in a loop that spins */
 /* How this thread rounds, and whether it flushes denormal numbers; 0 where that is not known. */
 uint32_t tp__cpu_rounding(void);
 void tp__cpu_set_rounding(uint32_t r); /* as tp__cpu_rounding gave it */
-int tp__cpu_count(void);               /* affinity and cgroup quota respected; at least 1 */
-int64_t tp__cpu_cache(void); /* bytes of the last level, which may be shared; 0: unknown */
+/* How many multiply-adds of its widest vectors this processor begins in a clock. */
+typedef enum { TP__PACE_ONE, TP__PACE_TWO, TP__PACE_COUNT } tp__pace;
+tp__pace tp__cpu_pace(void);
+void tp__cpu_set_pace(int pace); /* for tests; -1: as it is */
+int tp__cpu_count(void);         /* affinity and cgroup quota respected; at least 1 */
+int64_t tp__cpu_cache(void);     /* bytes of the last level, which may be shared; 0: unknown */
 void tp__cpu_set_cache(int64_t bytes); /* for tests; -1: as it is */
 /* Threads worth starting under the CPU quotas of the cgroups listed in a /proc/self/cgroup, whose
  * tree is mounted at `mount`; 0: no limit. */

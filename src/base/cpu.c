@@ -50,6 +50,17 @@ static tp__isa best_isa(void) {
     return v4 ? TP__ISA_V4 : TP__ISA_V3;
 }
 
+/* AMD's family 25 computes 512 bits as two halves; what else has such vectors, and all with shorter
+ * ones, begins two. */
+static tp__pace own_pace(void) {
+    enum { HALVES = 25 };
+    unsigned a, b, c, d;
+    __builtin_cpu_init();
+    if (!__builtin_cpu_is("amd") || !__get_cpuid(1, &a, &b, &c, &d)) return TP__PACE_TWO;
+    const unsigned family = (a >> 8 & 15) + (a >> 20 & 255);
+    return family == HALVES ? TP__PACE_ONE : TP__PACE_TWO;
+}
+
 void tp__cpu_pause(void) {
     __builtin_ia32_pause();
 }
@@ -85,6 +96,9 @@ bool tp_set_flush_denormal(bool on) {
 static tp__isa best_isa(void) {
     return TP__ISA_BASE;
 }
+static tp__pace own_pace(void) {
+    return TP__PACE_TWO;
+}
 
 void tp__cpu_pause(void) {}
 #endif
@@ -112,6 +126,21 @@ tp__isa tp__cpu_isa(void) {
         atomic_store_explicit(&known, isa, memory_order_relaxed);
     }
     return (tp__isa)isa;
+}
+
+static atomic_int pace = -1;
+
+void tp__cpu_set_pace(int to) {
+    atomic_store_explicit(&pace, to, memory_order_relaxed);
+}
+
+tp__pace tp__cpu_pace(void) {
+    int now = atomic_load_explicit(&pace, memory_order_relaxed);
+    if (TP__UNLIKELY(now < 0)) {
+        now = (int)own_pace();
+        atomic_store_explicit(&pace, now, memory_order_relaxed);
+    }
+    return (tp__pace)now;
 }
 
 /* ---- how many processors --------------------------------------------------------------------- */

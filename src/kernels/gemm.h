@@ -74,10 +74,11 @@ typedef struct tp__gemm_kernels {
      * for such vectors, or for so few rows. */
     tp__micro_table half[TP__ROWS_LIE_COUNT];
 
-    /* As plain, for pieces of up to live_rows rows and the listed k. find_live adds to lists, of n
-     * pieces one behind the other, those of [k, end) at which not all of their rows are 0; `before`
-     * rows lie in front of the first. finite: whether all of b is. */
-    int live_rows;
+    /* As plain, for pieces of up to live_rows rows, which depend on the processor's pace, and the
+     * listed k. find_live adds to lists, of n pieces one behind the other, those of [k, end) at
+     * which not all of their rows are 0; `before` rows lie in front of the first. finite: whether
+     * all of b is. */
+    int live_rows[TP__PACE_COUNT];
     tp__micro_table live[TP__ROWS_LIE_COUNT];
     void (*find_live[TP__ROWS_LIE_COUNT])(tp__gemm_live_list *list, int n, int64_t before,
                                           const void *a, int64_t a_step, int64_t k, int64_t end);

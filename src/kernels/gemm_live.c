@@ -46,11 +46,12 @@ enum { LENGTH = 1, LIST_ROOM = LENGTH + TP__GEMM_LIVE_PAST }; /* beside a block'
 void tp__gemm_live_plan(plan *p) {
     const int64_t blocks = tp__parts(p->packed_k, tp__plan_block_k(p, p->packed_k));
     p->live = tp__gemm_settles(&p->g) && p->packed_k >= LEAST_LIVE && p->packed_k <= MOST_LIVE;
+    p->live_rows = p->kernels->live_rows[tp__cpu_pace()];
     p->live_step = p->packed_k + blocks * (1 + LIST_ROOM);
 }
 
 static int64_t panel_step(const plan *p) {
-    return tp__parts(p->kernels->rows, p->kernels->live_rows) * p->live_step;
+    return tp__parts(p->kernels->rows, p->live_rows) * p->live_step;
 }
 /* From the first list of a piece to that of block `n`, which begins at k. */
 static int64_t block_offset(int64_t n, int64_t k) {
@@ -90,8 +91,8 @@ static void list_block(const tile *t, int64_t i, int64_t n, lists_of_panel *pane
     for (int64_t at = 0; at < n; at++) {
         uint16_t *first = panels[at].lists + offset + LENGTH;
         for (int64_t left = height_of(t, i + at); left > 0;
-             left -= p->kernels->live_rows, first += p->live_step)
-            *to++ = (tp__gemm_live_list){first, (int)tp__least(left, p->kernels->live_rows)};
+             left -= p->live_rows, first += p->live_step)
+            *to++ = (tp__gemm_live_list){first, (int)tp__least(left, p->live_rows)};
     }
     p->kernels->find_live[p->lie](list, (int)(to - list),
                                   p->lie == TP__ROWS_NEAR ? tp__plan_row(p, i) : 0, rows_of(t, i),
@@ -100,7 +101,7 @@ static void list_block(const tile *t, int64_t i, int64_t n, lists_of_panel *pane
     for (int64_t at = 0; at < n; at++) {
         uint16_t *first = panels[at].lists + offset;
         for (int64_t left = height_of(t, i + at); left > 0;
-             left -= p->kernels->live_rows, first += p->live_step, from++)
+             left -= p->live_rows, first += p->live_step, from++)
             panels[at].live += from->rows * end_list(first, from->end, k, K);
     }
 }
@@ -128,7 +129,7 @@ static bool panel_seems_few(const tile *t, int64_t i) {
                     (rows_tried){.a = rows_of(t, i),
                                  .a_step = p->a_step,
                                  .before = p->lie == TP__ROWS_NEAR ? row : 0,
-                                 .rows = (int)tp__least(rows, p->kernels->live_rows),
+                                 .rows = (int)tp__least(rows, p->live_rows),
                                  .K = t->K,
                                  .percent = FEW});
 }
@@ -160,7 +161,7 @@ bool tp__gemm_live_matters(const tp__operand *x, int64_t others) {
 
 bool tp__gemm_live_rarely(const tp__operand *x) {
     const tp__gemm_kernels *kernels = tp__kernels_now()->gemm[x->dtype];
-    const int64_t size = x->dtype == TP_FLOAT32 ? 4 : 8, rows = kernels->live_rows;
+    const int64_t size = x->dtype == TP_FLOAT32 ? 4 : 8, rows = kernels->live_rows[tp__cpu_pace()];
     const tp__rows_lie lie = x->col == 1 ? TP__ROWS_APART : TP__ROWS_NEAR;
     int few = 0;
     for (int i = 0; i < LEFT_PANELS; i++) {
@@ -174,7 +175,7 @@ bool tp__gemm_live_rarely(const tp__operand *x) {
 
 void tp__gemm_live_run(const plan *p, const lists_of_panel *panel, int64_t rows, int64_t n,
                        int64_t k, int vectors, const tp__micro *all) {
-    const int each = p->kernels->live_rows, rest = (int)rows % each;
+    const int each = p->live_rows, rest = (int)rows % each;
     tp__micro m = *all;
     m.live = panel->lists + block_offset(n, k);
     m.live_step = p->live_step;

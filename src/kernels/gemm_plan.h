@@ -19,15 +19,16 @@ typedef struct tp__plan {
     int64_t products;
     int64_t a_row, a_col, b_row, b_col, c_row;
     tp__rows_lie lie;
-    bool pack_a, pack_b;  /* lie APART and pack_a: rows are copied, as they are */
-    bool own_b;           /* B is packed by each thread, for the columns of its tile */
-    int64_t panel;        /* columns of a panel */
-    int64_t a_padded;     /* rows of a packed panel of A, with zeros */
-    int64_t a_step;       /* of A as the tiles read it, see tp__micro, ... */
-    int64_t a_next;       /* ... and from row to row of a panel */
-    bool live;            /* k at which A is 0 may be left out ... */
-    int64_t live_step;    /* ... where there are lists, from those of a piece to the next */
-    int64_t down, across; /* panels of rows and of columns in a product */
+    bool pack_a, pack_b;            /* lie APART and pack_a: rows are copied, as they are */
+    bool own_b;                     /* B is packed by each thread, for the columns of its tile */
+    int64_t panel;                  /* columns of a panel */
+    int64_t a_padded;               /* rows of a packed panel of A, with zeros */
+    int64_t a_step;                 /* of A as the tiles read it, see tp__micro, ... */
+    int64_t a_next;                 /* ... and from row to row of a panel */
+    bool live;                      /* k at which A is 0 may be left out ... */
+    int live_rows;                  /* ... in lists, each of at most so many rows, ... */
+    int64_t live_step;              /* ... from those of one piece to the next */
+    int64_t down, across;           /* panels of rows and of columns in a product */
     int64_t tile_down, tile_across; /* panels in a tile, at most ... */
     int64_t block_across;           /* ... and in a block of its columns, ... */
     int64_t block_step;             /* ... bytes of one of its rows */
