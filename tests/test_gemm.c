@@ -111,6 +111,17 @@ static void large_products_follow_the_rules(void **state) {
         }
 }
 
+/* Panels of B that are packed for all tiles may end within a line; what lies behind them does not
+ * begin there. */
+static void packed_panels_may_end_anywhere(void **state) {
+    (void)state;
+    for (int64_t K = 5; K < 9; K++) {
+        product p = make_product(K % 2 ? TP_FLOAT32 : TP_FLOAT64, 300, 257, K, 1, COLUMNS, COLUMNS);
+        for_each_level(check_result, &p);
+        free_product(&p);
+    }
+}
+
 static void a_long_k_is_cut_by_shape_alone(void **state) {
     (void)state;
     static const int64_t size[][3] = {{5, 6, 4095},  {5, 6, 4096},  {3, 30, 12396},
@@ -399,6 +410,7 @@ int main(void) {
         TPT(random_products_follow_the_rules),
         TPT(tiny_products_follow_the_rules),
         TPT(large_products_follow_the_rules),
+        TPT(packed_panels_may_end_anywhere),
         TPT(a_long_k_is_cut_by_shape_alone),
         TPT(matrices_from_memory_follow_the_rules),
         TPT(transposes_change_no_bit),

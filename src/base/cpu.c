@@ -50,8 +50,8 @@ static tp__isa best_isa(void) {
     return v4 ? TP__ISA_V4 : TP__ISA_V3;
 }
 
-/* AMD's family 25 computes 512 bits as two halves; what else has such vectors, and all with shorter
- * ones, begins two. */
+/* AMD's family 25 computes 512 bits as two halves; what else has such vectors mostly begins two, as
+ * all with shorter ones do. */
 static tp__pace own_pace(void) {
     enum { HALVES = 25 };
     unsigned a, b, c, d;

@@ -521,11 +521,16 @@ static void new_hand(hand *h) {
     h->has.product = h->a.product = h->b.product = h->zeros.product = h->checked.product = -1;
 }
 
+/* Packed panels of B of a group; hands begin at a line. */
+static int64_t panels_bytes(const plan *p) {
+    return tp__round_up(p->group * tp__plan_packed_bytes(p), TP__LINE);
+}
+
 static int64_t packed_as(tp__gemm *g, bool turned) {
     g->turned = turned;
     const plan p = tp__gemm_plan(g);
     g->hands = (int)tp__least(tp__least(g->threads, HANDS), tiles_of(&p, p.group));
-    return p.group * tp__plan_packed_bytes(&p) + g->hands * hand_bytes(&p);
+    return panels_bytes(&p) + g->hands * hand_bytes(&p);
 }
 
 /* Room for either way where what is in memory decides, and for all threads also while the pool does
@@ -548,7 +553,7 @@ void tp__gemm_run_tiles(const tp__gemm *g, void *workspace) {
     p.sums = workspace;
     p.packed = p.sums;
     if (p.split.n > 1) p.packed += tp__round_up(p.products * g->M * g->N * p.size, TP__LINE);
-    p.hands = p.packed + p.group * tp__plan_packed_bytes(&p);
+    p.hands = p.packed + panels_bytes(&p);
     for (int h = 0; h < g->hands; h++) new_hand(hand_of(&p, h));
     for (int64_t first = 0; first < p.products; first += p.group)
         for (int64_t k = 0; k < p.split.length || k == 0; k += p.packed_k) {
