@@ -50,13 +50,14 @@ static tp__isa best_isa(void) {
     return v4 ? TP__ISA_V4 : TP__ISA_V3;
 }
 
-/* AMD's family 25 computes 512 bits as two halves; what else has such vectors mostly begins two, as
- * all with shorter ones do. */
+/* AMD's family 25 computes 512 bits, where it has them, as two halves; others mostly begin two, as
+ * all do whose vectors are shorter. */
 static tp__pace own_pace(void) {
     enum { HALVES = 25 };
     unsigned a, b, c, d;
     __builtin_cpu_init();
-    if (!__builtin_cpu_is("amd") || !__get_cpuid(1, &a, &b, &c, &d)) return TP__PACE_TWO;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_is("amd")) return TP__PACE_TWO;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return TP__PACE_TWO;
     const unsigned family = (a >> 8 & 15) + (a >> 20 & 255);
     return family == HALVES ? TP__PACE_ONE : TP__PACE_TWO;
 }
