@@ -37,3 +37,6 @@ endif()
 # the compiler's time.
 set(kernel_flags $<$<BOOL:${TAPER_FUZZ}>:-fno-sanitize=all> -fwrapv -fno-math-errno -fno-trapping-math $<$<NOT:$<CONFIG:Debug>>:-O3>
                  $<$<C_COMPILER_ID:Clang,AppleClang>:-Wno-pass-failed>) # a loop need not become vectors
+
+# Words of the generator are made several at a time.
+set_source_files_properties(src/base/rng.c PROPERTIES COMPILE_OPTIONS $<$<NOT:$<CONFIG:Debug>>:-O3>)

@@ -112,7 +112,26 @@ static void every_draw_in_any_order(void **state) {
     assert_true(calls > 0);
 }
 
+/* What is refused has drawn nothing. */
+static void no_coin_is_thrown_for_what_is_no_probability(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_rng *rng = tp_rng_new(3), *same = tp_rng_new(3);
+    assert_null(tp_bernoulli(tp_floats(TP_SHAPE(3), 0.5, 1.5, -1), rng));
+    tpt_expect_error(TP_EVALUE, "bernoulli: 1.5 is no probability");
+    assert_null(tp_bernoulli(tp_floats(TP_SHAPE(3), 0, (double)NAN, 1), rng));
+    tpt_expect_error(TP_EVALUE, "bernoulli: nan is no probability");
+    assert_null(tp_bernoulli_(tp_zeros(TP_SHAPE(3), TP_FLOAT32), -0.5, rng));
+    tpt_expect_error(TP_EVALUE, "bernoulli: -0.5 is no probability");
+    assert_int_equal(tp_numel(tp_bernoulli(tp_zeros(TP_SHAPE(0, 3), TP_FLOAT64), rng)), 0);
+    assert_int_equal(tp_rng_u32(rng), tp_rng_u32(same));
+    tp_rng_free(rng);
+    tp_rng_free(same);
+    tp_scope_end(s);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {TPT(every_draw_in_any_order)};
+    const struct CMUnitTest tests[] = {TPT(every_draw_in_any_order),
+                                       TPT(no_coin_is_thrown_for_what_is_no_probability)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

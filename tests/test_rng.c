@@ -157,6 +157,28 @@ static void default_generator(void **state) {
     tp_rng_free(NULL);
 }
 
+/* Many at once are those of one after the other, wherever a block of the engine ends. */
+static void many_draws_are_single_ones(void **state) {
+    (void)state;
+    enum { MOST = 1300, STEP = 25 };
+    uint32_t got[MOST];
+    tp_rng *rng = tp_rng_new(8), *same = tp_rng_new(8);
+    for (int n = 0; n < MOST; n += n < STEP ? 1 : STEP) {
+        tp__rng_words(rng, got, n);
+        for (int i = 0; i < n; i++) assert_int_equal(got[i], tp_rng_u32(same));
+    }
+    float u[MOST];
+    double v[MOST];
+    tp__rng_uniform_f32(rng, u, MOST, 0, 1);
+    for (int i = 0; i < MOST; i++)
+        assert_true(u[i] == (float)(tp_rng_u32(same) & 0xffffff) * 0x1p-24f);
+    tp__rng_uniform_f64(rng, v, MOST, 0, 1);
+    for (int i = 0; i < MOST; i++) assert_true(v[i] == tp_rng_double(same));
+    assert_int_equal(tp_rng_u32(rng), tp_rng_u32(same));
+    tp_rng_free(rng);
+    tp_rng_free(same);
+}
+
 static void seeding_forgets_the_normal(void **state) {
     (void)state;
     tp_rng *rng = tp_rng_new(3);
@@ -259,6 +281,7 @@ int main(void) {
         TPT(same_as_torch),
         TPT(golden_is_torch),
         TPT(default_generator),
+        TPT(many_draws_are_single_ones),
         TPT(seeding_forgets_the_normal),
         TPT(doubles_are_in_range),
         TPT(state_round_trip),

@@ -6,7 +6,7 @@
  * what was measured over all floats (or over far more doubles than here), rounded up in the
  * second decimal. */
 #include "kernels/kernels.h"
-#include "kernels/vmath.h"
+#include "kernels/vmath64.h"
 #include "support.h"
 #include <float.h>
 #include <math.h>
@@ -310,6 +310,22 @@ static void pow_against_wider(void **state) {
         fail_msg("pow: float32 %.3f ulp, float64 %.3f ulp", worst_f, worst_d);
 }
 
+/* ---- sin and cos at once --------------------------------------------------------------------- */
+
+static void a_turn_is_sin_and_cos(void **state) {
+    (void)state;
+    float s, c;
+    double sd, cd;
+    for (uint32_t u = 0; u < vm_bits_f32(0x1p20f); u += STEP) {
+        const float x = vm_from_f32(u);
+        vm_turn_f32(x, &s, &c);
+        if (s != vm_sin_f32(x) || c != vm_cos_f32(x)) fail_msg("%a: %a, %a", (double)x, s, c);
+        const double wide = (double)x * (1 + 0x1p-40);
+        vm_turn_f64(wide, &sd, &cd);
+        if (sd != vm_sin_f64(wide) || cd != vm_cos_f64(wide)) fail_msg("%a: %a, %a", wide, sd, cd);
+    }
+}
+
 int main(void) {
     const char *all = getenv("TAPER_ALL_FLOATS");
     all_floats = all && strcmp(all, "1") == 0;
@@ -317,7 +333,7 @@ int main(void) {
         TPT(fused_multiply_add),          TPT(floats_against_double),
         TPT(doubles_against_long_double), TPT(edges),
         TPT(the_same_at_every_level),     TPT(pow_of_special_numbers),
-        TPT(pow_against_wider),
+        TPT(pow_against_wider),           TPT(a_turn_is_sin_and_cos),
     };
     return cmocka_run_group_tests_name("vmath", tests, NULL, NULL);
 }

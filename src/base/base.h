@@ -28,6 +28,20 @@
 #define TP__APART __attribute__((noinline)) /* so that what calls it seldom saves no registers */
 #define TP__COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
 
+/* ---- arithmetic ---- */
+static inline int64_t tp__least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static inline int64_t tp__most(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+static inline int64_t tp__parts(int64_t n, int64_t of) {
+    return (n + of - 1) / of;
+}
+static inline int64_t tp__round_up(int64_t n, int64_t to) {
+    return tp__parts(n, to) * to;
+}
+
 /* ---- local.c: what every op touches of its thread, in one block ---- */
 typedef void (*tp__release_fn)(void *ptr);
 typedef struct tp__entry { /* of a scope: release(ptr) when it ends */
@@ -146,6 +160,8 @@ void tp__alloc_poison(bool on);
 int64_t tp__alloc_system_calls(void);
 
 /* ---- rng.c ---- */
+/* The next n draws of 32 bits. */
+void tp__rng_words(tp_rng *rng, uint32_t *out, int64_t n);
 /* torch's float uniform_ (fmaf(u, b - a, a), u of 24 bits) and double uniform_ (53 bits). */
 void tp__rng_uniform_f32(tp_rng *rng, float *out, int64_t n, double a, double b);
 void tp__rng_uniform_f64(tp_rng *rng, double *out, int64_t n, double a, double b);

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { N = 624, M = 397 };
+enum { N = 624, M = 397, PIECE = 512 };
 /* What torch.Generator() starts with; mt19937 uses the low 32 bits. */
 static const uint64_t DEFAULT_SEED = 67280421310721;
 
@@ -68,6 +68,7 @@ static uint32_t twist(uint32_t high, uint32_t low, uint32_t far) {
     return far ^ (y >> 1) ^ (0x9908b0dfu & -(low & 1u));
 }
 
+/* Each loop reads what an earlier turn wrote far behind, so several words can be made at once. */
 static void refill(tp_rng *rng) {
     uint32_t *mt = rng->mt;
     for (int i = 0; i < N - M; i++) mt[i] = twist(mt[i], mt[i + 1], mt[i + M]);
@@ -76,13 +77,29 @@ static void refill(tp_rng *rng) {
     rng->pos = 0;
 }
 
-static uint32_t draw(tp_rng *rng) {
-    if (TP__UNLIKELY(rng->pos == N)) refill(rng);
-    uint32_t y = rng->mt[rng->pos++];
+static uint32_t temper(uint32_t y) {
     y ^= y >> 11;
     y ^= (y << 7) & 0x9d2c5680u;
     y ^= (y << 15) & 0xefc60000u;
     return y ^ (y >> 18);
+}
+
+static uint32_t draw(tp_rng *rng) {
+    if (TP__UNLIKELY(rng->pos == N)) refill(rng);
+    return temper(rng->mt[rng->pos++]);
+}
+
+/* The next n draws at once. */
+static void draw_many(tp_rng *rng, uint32_t *restrict out, int64_t n) {
+    while (n > 0) {
+        if (rng->pos == N) refill(rng);
+        const int64_t k = tp__least(n, N - rng->pos);
+        const uint32_t *from = rng->mt + rng->pos;
+        for (int64_t i = 0; i < k; i++) out[i] = temper(from[i]);
+        rng->pos += (uint32_t)k;
+        out += k;
+        n -= k;
+    }
 }
 
 static uint64_t draw64(tp_rng *rng) {
@@ -90,8 +107,12 @@ static uint64_t draw64(tp_rng *rng) {
     return high << 32 | draw(rng);
 }
 
+/* 53 of 64 bits as a number in [0, 1). */
+static double unit_of(uint64_t bits) {
+    return (double)(int64_t)(bits & ((UINT64_C(1) << 53) - 1)) * 0x1p-53;
+}
 static double unit(tp_rng *rng) {
-    return (double)(draw64(rng) & ((UINT64_C(1) << 53) - 1)) * 0x1p-53;
+    return unit_of(draw64(rng));
 }
 
 uint32_t tp_rng_u32(tp_rng *rng) {
@@ -106,18 +127,41 @@ double tp_rng_double(tp_rng *rng) {
 
 /* ---- torch's recipes ------------------------------------------------------------------------- */
 
+void tp__rng_words(tp_rng *rng, uint32_t *out, int64_t n) {
+    draw_many(or_default(rng), out, n);
+}
+
+/* fma(u, 1, 0) is u. */
+static void units_f32(const uint32_t *w, float *out, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = (float)(int32_t)(w[i] & 0xffffff) * 0x1p-24f;
+}
 void tp__rng_uniform_f32(tp_rng *rng, float *out, int64_t n, double a, double b) {
     rng = or_default(rng);
     const float low = (float)a, width = (float)b - low;
-    for (int64_t i = 0; i < n; i++) {
-        const float u = (float)(draw(rng) & 0xffffff) * 0x1p-24f;
-        out[i] = fmaf(u, width, low);
+    uint32_t w[PIECE];
+    for (int64_t k; n > 0; out += k, n -= k) {
+        k = tp__least(n, PIECE);
+        draw_many(rng, w, k);
+        units_f32(w, out, k);
+        if (low == 0 && width == 1) continue;
+        for (int64_t i = 0; i < k; i++) out[i] = fmaf(out[i], width, low);
     }
 }
 
+static void units_f64(const uint32_t *w, double *out, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = unit_of((uint64_t)w[2 * i] << 32 | w[2 * i + 1]);
+}
 void tp__rng_uniform_f64(tp_rng *rng, double *out, int64_t n, double a, double b) {
     rng = or_default(rng);
-    for (int64_t i = 0; i < n; i++) out[i] = fma(unit(rng), b - a, a);
+    const double width = b - a;
+    uint32_t w[PIECE];
+    for (int64_t k; n > 0; out += k, n -= k) {
+        k = tp__least(n, PIECE / 2);
+        draw_many(rng, w, 2 * k);
+        units_f64(w, out, k);
+        if (a == 0 && width == 1) continue;
+        for (int64_t i = 0; i < k; i++) out[i] = fma(out[i], width, a);
+    }
 }
 
 /* Box and Muller's pair, one number at a time, in double with libm. log(1 - u) is what the compared
@@ -135,14 +179,18 @@ double tp__rng_normal(tp_rng *rng) {
     return r * cos(theta);
 }
 
+/* From 2^32 / 20 numbers on, a remainder of 32 bits would be visibly uneven. */
+static bool is_wide(int64_t n) {
+    return n >= (int64_t)(UINT32_MAX / 20);
+}
 void tp_rng_permutation(tp_rng *rng, int64_t n, int64_t *order) {
     rng = or_default(rng);
+    const bool wide = is_wide(n);
     for (int64_t i = 0; i < n; i++) order[i] = i;
-    /* From 2^32 / 20 on, a remainder of 32 bits would be visibly uneven. */
-    const bool wide = n >= (int64_t)(UINT32_MAX / 20);
     for (int64_t i = 0; i < n - 1; i++) {
-        const uint64_t left = (uint64_t)(n - i);
-        const int64_t z = i + (int64_t)((wide ? draw64(rng) : draw(rng)) % left);
+        const int64_t left = n - i;
+        const int64_t z =
+            i + (int64_t)(wide ? draw64(rng) % (uint64_t)left : draw(rng) % (uint32_t)left);
         const int64_t saved = order[i];
         order[i] = order[z];
         order[z] = saved;

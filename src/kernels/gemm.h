@@ -137,17 +137,4 @@ void tp__gemm_run_small(const tp__gemm *g);
 void tp__gemm_run_tiles(const tp__gemm *g, void *workspace);
 void tp__gemv_run(const tp__gemm *g, void *workspace);
 
-static inline int64_t tp__least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static inline int64_t tp__most(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-static inline int64_t tp__parts(int64_t n, int64_t of) {
-    return (n + of - 1) / of;
-}
-static inline int64_t tp__round_up(int64_t n, int64_t to) {
-    return tp__parts(n, to) * to;
-}
-
 #endif

@@ -296,11 +296,24 @@ static inline float vm_erf_f32(float x) {
 
 /* ---- sin, cos -------------------------------------------------------------------------------- */
 
-/* a = n pi/2 + r, |r| <= pi/4, for a >= 0. 2/pi is taken without the bits that make multiples of
+/* The rest r of a = n pi/2 + r, |r| <= pi/4, for a >= 0, with 2/pi in three parts. */
+static inline float vm_rest_pi_f32(float a, double hi, double mid, double lo, int32_t *n) {
+    const double q1 = a * hi, q2 = a * mid, q3 = a * lo;
+    const double s1 = q1 + VM_ROUND_F64, f = q1 - (s1 - VM_ROUND_F64); /* the rest of q1, exactly */
+    const double s2 = (f + q2) + VM_ROUND_F64, r = ((f - (s2 - VM_ROUND_F64)) + q2) + q3;
+    *n = (int32_t)(uint32_t)(vm_bits_f64(s1) + vm_bits_f64(s2));
+    return (float)(r * 0x1.921fb54442d18p+0);
+}
+
+/* 2/pi for a < 2^26. */
+static const double VM_PI_HI_F32 = 0x1.45f306dp-1, VM_PI_MID_F32 = 0x1.9391054p-30,
+                    VM_PI_LO_F32 = 0x1.4fe13abe8fa9ap-59;
+
+/* 2/pi is taken without the bits that make multiples of
  * 4 of every float as large as a: five ranges of 2^26, two parts of 29 bits, which 24 bits
  * multiply exactly, and the rest. So the reduction is good for every float. */
 static inline float vm_reduce_pi_f32(float a, int32_t *n) {
-    double hi = 0x1.45f306dp-1, mid = 0x1.9391054p-30, lo = 0x1.4fe13abe8fa9ap-59;
+    double hi = VM_PI_HI_F32, mid = VM_PI_MID_F32, lo = VM_PI_LO_F32;
     hi = a < 0x1p26f ? hi : 0x1.17cc1b6p-3, mid = a < 0x1p26f ? mid : 0x1.27220a9p-31;
     lo = a < 0x1p26f ? lo : 0x1.3f84eafa3ea6ap-61;
     hi = a < 0x1p52f ? hi : 0x1.c9c882ap-29, mid = a < 0x1p52f ? mid : 0x1.4fe13a8p-59;
@@ -309,11 +322,7 @@ static inline float vm_reduce_pi_f32(float a, int32_t *n) {
     lo = a < 0x1p78f ? lo : 0x1.bb81b6c52b328p-113;
     hi = a < 0x1p104f ? hi : 0x1.57d1f53p-80, mid = a < 0x1p104f ? mid : 0x1.377036cp-110;
     lo = a < 0x1p104f ? lo : 0x1.8a5664f10e410p-138;
-    const double q1 = a * hi, q2 = a * mid, q3 = a * lo;
-    const double s1 = q1 + VM_ROUND_F64, f = q1 - (s1 - VM_ROUND_F64); /* the rest of q1, exactly */
-    const double s2 = (f + q2) + VM_ROUND_F64, r = ((f - (s2 - VM_ROUND_F64)) + q2) + q3;
-    *n = (int32_t)(uint32_t)(vm_bits_f64(s1) + vm_bits_f64(s2));
-    return (float)(r * 0x1.921fb54442d18p+0);
+    return vm_rest_pi_f32(a, hi, mid, lo, n);
 }
 
 static inline float vm_sin_poly_f32(float r) {
@@ -347,6 +356,16 @@ static inline float vm_sin_f32(float x) {
 
 static inline float vm_cos_f32(float x) {
     return vm_sincos_f32(x, 1);
+}
+
+/* Both at once, with the same bits, for 0 <= x < 2^20. */
+static inline void vm_turn_f32(float x, float *sine, float *cosine) {
+    int32_t n;
+    const float r = vm_rest_pi_f32(x, VM_PI_HI_F32, VM_PI_MID_F32, VM_PI_LO_F32, &n);
+    const float s = vm_sin_poly_f32(r), c = vm_cos_poly_f32(r);
+    const float up = n & 1 ? c : s, along = n & 1 ? s : c;
+    *sine = x < 0x1p-12f ? x : n & 2 ? -up : up;
+    *cosine = (n + 1) & 2 ? -along : along;
 }
 
 #endif

@@ -373,4 +373,13 @@ static inline double vm_cos_f64(double x) {
     return vm_sincos_f64(x, 1);
 }
 
+/* As vm_turn_f32. */
+static inline void vm_turn_f64(double x, double *sine, double *cosine) {
+    const vm_angle v = vm_reduce_near_f64(x);
+    const double s = vm_sin_poly_f64(v.r, v.low), c = vm_cos_poly_f64(v.r, v.low);
+    const double up = v.n & 1 ? c : s, along = v.n & 1 ? s : c;
+    *sine = x < 0x1p-27 ? x : v.n & 2 ? -up : up;
+    *cosine = (v.n + 1) & 2 ? -along : along;
+}
+
 #endif

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <math.h>
 
+enum { PIECE = 512 }; /* numbers drawn at once */
+
 static tp_rng *or_default(tp_rng *rng) {
     return rng ? rng : tp_rng_default();
 }
@@ -105,18 +107,34 @@ tp_tensor *tp_randn(tp_shape shape, tp_dtype dtype, tp_rng *rng) {
 
 /* ---- integers -------------------------------------------------------------------------------- */
 
+/* v mod range without a division (Lemire, Kaser and Kurz 2019, "Faster remainder by direct
+ * computation"): inverse is 2^64 / range, rounded up, and what is left of its product with v, times
+ * range, has the remainder in its upper 32 of 96 bits. */
+static uint32_t remainder_of(uint32_t v, uint32_t range, uint64_t inverse) {
+    const uint64_t left = inverse * v;
+    return (uint32_t)(((left >> 32) * range + ((left & UINT32_MAX) * range >> 32)) >> 32);
+}
+static void fill_integers(tp_rng *rng, int64_t *p, int64_t n, int64_t low, uint64_t range) {
+    if (range > UINT32_MAX) {
+        for (int64_t i = 0; i < n; i++) p[i] = (int64_t)(tp_rng_u64(rng) % range + (uint64_t)low);
+        return;
+    }
+    const uint64_t inverse = UINT64_MAX / range + 1; /* 0 for a range of 1, whose remainders are */
+    uint32_t w[PIECE];
+    for (int64_t k; n > 0; p += k, n -= k) {
+        k = tp__least(n, PIECE);
+        tp__rng_words(rng, w, k);
+        for (int64_t i = 0; i < k; i++)
+            p[i] = (int64_t)(remainder_of(w[i], (uint32_t)range, inverse) + (uint64_t)low);
+    }
+}
 tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape shape, tp_rng *rng) {
     if (low >= high)
         return tp__fail(TP_EVALUE, "randint: no integers from %" PRId64 " to below %" PRId64, low,
                         high);
     tp_tensor *x = tp__new("randint", &shape, TP_INT64);
     if (!x || !(rng = or_default(rng))) return NULL;
-    const uint64_t range = (uint64_t)high - (uint64_t)low;
-    int64_t *p = tp__ptr(x);
-    for (int64_t i = 0; i < x->numel; i++) {
-        const uint64_t draw = range >= (uint64_t)1 << 32 ? tp_rng_u64(rng) : tp_rng_u32(rng);
-        p[i] = (int64_t)(draw % range + (uint64_t)low);
-    }
+    fill_integers(rng, tp__ptr(x), x->numel, low, (uint64_t)high - (uint64_t)low);
     return x;
 }
 tp_tensor *tp_randperm(int64_t n, tp_rng *rng) {
@@ -129,45 +147,53 @@ tp_tensor *tp_randperm(int64_t n, tp_rng *rng) {
 
 /* ---- bernoulli ------------------------------------------------------------------------------- */
 
-/* torch draws a float for float probabilities, a double for double ones and for a plain number. */
-static double coin(tp_rng *rng, tp_dtype d) {
-    if (d != TP_FLOAT32) return tp_rng_double(rng);
-    float u;
-    tp__rng_uniform_f32(rng, &u, 1, 0, 1);
-    return (double)u;
-}
-static void set(void *p, tp_dtype d, int64_t i, bool v) {
-    if (d == TP_FLOAT32)
-        ((float *)p)[i] = v;
-    else
-        ((double *)p)[i] = v;
-}
 static bool is_probability(double p) {
     if (p >= 0 && p <= 1) return true;
     tp_error_set(TP_EVALUE, "bernoulli: %g is no probability", p);
     return false;
 }
+
+static double number_at(const tp_tensor *x, int64_t i) {
+    return x->dtype == TP_FLOAT32 ? (double)((const float *)tp__ptr(x))[i]
+                                  : ((const double *)tp__ptr(x))[i];
+}
+/* Before a number is drawn. */
+static bool are_probabilities(tp_tensor *dense) {
+    const uint32_t all = (UINT32_C(1) << dense->ndim) - 1;
+    if (!dense->numel) return true;
+    tp_tensor *least = tp__fold("bernoulli", TP__RED_MIN, dense, all, false);
+    tp_tensor *most = least ? tp__fold("bernoulli", TP__RED_MAX, dense, all, false) : NULL;
+    if (!most) return false;
+    if (number_at(least, 0) >= 0 && number_at(most, 0) <= 1) return true;
+    int64_t i = 0;
+    while (is_probability(number_at(dense, i))) i++;
+    return false;
+}
+/* torch draws a float for float probabilities, a double for double ones and for a plain number. */
 tp_tensor *tp_bernoulli(tp_tensor *p, tp_rng *rng) {
     if (!p) return tp__error_null("bernoulli"), NULL;
     if (!tp__need_float("bernoulli", p)) return NULL;
     tp_tensor *dense = tp__contiguous(p);
-    const tp_shape s = tp__shape(p);
-    const tp_dtype d = (tp_dtype)p->dtype;
-    tp_tensor *y = dense ? tp__new("bernoulli", &s, d) : NULL;
-    if (!y || !(rng = or_default(rng))) return NULL;
-    const void *prob = tp__ptr(dense);
-    for (int64_t i = 0; i < y->numel; i++) {
-        const double pi =
-            d == TP_FLOAT32 ? (double)((const float *)prob)[i] : ((const double *)prob)[i];
-        if (!is_probability(pi)) return NULL;
-        set(tp__ptr(y), d, i, coin(rng, d) < pi);
-    }
-    return y;
+    if (!dense || !are_probabilities(dense) || !(rng = or_default(rng))) return NULL;
+    tp_tensor *u = tp__new_like(dense, (tp_dtype)p->dtype);
+    if (!u) return NULL;
+    fill_uniform(rng, u, 0, 1);
+    tp_tensor *heads = tp__pw(TP__PW_lt, u, dense);
+    return heads ? tp__to(heads, (tp_dtype)p->dtype) : NULL;
 }
 static void fill_coins(tp_rng *rng, tp_tensor *x, double p, double unused) {
+    double u[PIECE];
     (void)unused;
-    for (int64_t i = 0; i < x->numel; i++)
-        set(tp__ptr(x), (tp_dtype)x->dtype, i, coin(rng, TP_FLOAT64) < p);
+    for (int64_t i = 0, k; i < x->numel; i += k) {
+        k = tp__least(x->numel - i, PIECE);
+        tp__rng_uniform_f64(rng, u, k, 0, 1);
+        for (int64_t j = 0; j < k; j++) {
+            if (x->dtype == TP_FLOAT32)
+                ((float *)tp__ptr(x))[i + j] = u[j] < p;
+            else
+                ((double *)tp__ptr(x))[i + j] = u[j] < p;
+        }
+    }
 }
 tp_tensor *tp_bernoulli_(tp_tensor *x, double p, tp_rng *rng) {
     return fillable("bernoulli_", x) && is_probability(p) ? filled(x, fill_coins, p, 0, rng) : NULL;

@@ -35,7 +35,7 @@ def draw(op, dtype, n, a, b, g):
 def numbers(r, op):
     if op == "randint":
         low = r.choice((0, -5, -(2**40)))
-        return low, low + r.choice((1, 2, 10, 1000, 2**31, 2**33))
+        return low, low + r.choice((1, 2, 10, 1000, 2**31, 2**32 - 1, 2**32, 2**33))
     if op == "uniform_":
         return r.choice(((0, 1), (-1, 1), (2, 2.5), (-1e-3, 1e6)))
     if op == "normal_":
