@@ -230,6 +230,13 @@ static void elements_stand_alone(void **state) {
         const tp_dtype dtype[] = {d, TP_BOOL, d, d};
         try_everywhere("where", forward, TP__PW_where, d, dtype, 4, 0, 0);
     }
+    for (tp_dtype d = TP_FLOAT32; d <= TP_FLOAT64; d++)
+        for (double p = -2; p <= 3; p++) {
+            const tp_dtype dtype[] = {d, d, d};
+            if (!tp__is_short_power(p)) continue;
+            try_everywhere("power", forward, TP__PW_power, d, dtype, 2, p, 0);
+            try_everywhere("power", backward, TP__PW_power * 2, d, dtype, 3, p, 0);
+        }
 }
 
 static void gradients_stand_alone(void **state) {
@@ -402,6 +409,26 @@ static int byte_value_of(tp__pw_op op, tp_dtype d, uint8_t a, uint8_t b, double 
     const tp__pw_block block = {.m = 1, .n = 1, .ptr = {&y, &a, &b}, .p = p, .q = q};
     tp__pw_forward(op, d)(&block);
     return y;
+}
+
+static void short_powers_are_products(void **state) {
+    (void)state;
+    const tp__pw_fn power = tp__pw_forward(TP__PW_power, TP_FLOAT64),
+                    slope = tp__pw_backward(TP__PW_power, 0, TP_FLOAT64);
+    for (int i = 0; i < 100; i++) {
+        const double x = i ? tpt_random_in(-3, 3) : -0.0;
+        const double want[] = {1 / (x * x), 1 / x, 1, x, x * x, x * x * x};
+        const double dx[] = {-2 * (1 / (x * x * x)), -(1 / (x * x)), 0, 1, 0, 3 * (x * x)};
+        for (int p = -2; p <= 3; p++) {
+            double g = 2, y = 0;
+            const tp__pw_block b = {.m = 1, .n = 1, .ptr = {&y, &g, (void *)&x}, .p = p};
+            if (!tp__is_short_power(p)) continue;
+            assert_true(value_of(power, x, 0, p, 0) == want[p + 2]);
+            slope(&b);
+            assert_true(y == 2 * dx[p + 2]);
+        }
+    }
+    assert_false(tp__is_short_power(2) || tp__is_short_power(0.5) || tp__is_short_power(NAN));
 }
 
 static void integers_wrap_and_never_trap(void **state) {
@@ -716,10 +743,19 @@ static void normal_numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(rows_have_their_dtypes), TPT(elements_stand_alone), TPT(gradients_stand_alone),
-        TPT(gradients_are_slopes),   TPT(floats_as_torch),      TPT(integers_wrap_and_never_trap),
-        TPT(clamp_and_its_kin),      TPT(comparisons),          TPT(casts),
-        TPT(transposed_copies),      TPT(gathered_rows),        TPT(optimizer_steps),
+        TPT(rows_have_their_dtypes),
+        TPT(elements_stand_alone),
+        TPT(gradients_stand_alone),
+        TPT(gradients_are_slopes),
+        TPT(floats_as_torch),
+        TPT(integers_wrap_and_never_trap),
+        TPT(clamp_and_its_kin),
+        TPT(short_powers_are_products),
+        TPT(comparisons),
+        TPT(casts),
+        TPT(transposed_copies),
+        TPT(gathered_rows),
+        TPT(optimizer_steps),
         TPT(normal_numbers),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);

@@ -135,6 +135,10 @@ ONE(f_mnist, tp_mnist_loss(a, tp_ints(TP_SHAPE(3, 1), 1, 0, 1)))
 ONE(f_pow2, tp_pow(a, 2))
 ONE(f_root, tp_pow(a, 0.5))
 ONE(f_pow3, tp_pow(a, 3))
+ONE(f_pow1, tp_pow(a, 1))
+ONE(f_pow_less1, tp_pow(a, -1))
+ONE(f_pow_less2, tp_pow(a, -2))
+ONE(f_pow_less_half, tp_pow(a, -0.5))
 ONE(f_rpow, tp_pow(2, a))
 ONE(f_rsub, tp_sub(1, a))
 ONE(f_rdiv, tp_div(1, a))
@@ -245,6 +249,10 @@ static const op_case cases[] = {
     {"pow 2", 1, S2(3, 5), {0}, -2, 2, f_pow2, 2},
     {"pow 0.5", 1, S2(3, 5), {0}, 0.3, 2, f_root, 2},
     {"pow 3", 1, S2(3, 5), {0}, -2, 2, f_pow3, 2},
+    {"pow 1", 1, S2(3, 5), {0}, -2, 2, f_pow1, 2},
+    {"pow -1", 1, S2(3, 5), {0}, 0.5, 2, f_pow_less1, 2},
+    {"pow -2", 1, S2(3, 5), {0}, 0.5, 2, f_pow_less2, 2},
+    {"pow -0.5", 1, S2(3, 5), {0}, 0.3, 2, f_pow_less_half, 2},
     {"2 ^ x", 1, S2(3, 5), {0}, -2, 2, f_rpow, 2},
     {"1 - x", 1, S2(3, 5), {0}, -2, 2, f_rsub, 2},
     {"1 / x", 1, S2(3, 5), {0}, 0.5, 2, f_rdiv, 2},

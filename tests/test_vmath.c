@@ -310,6 +310,47 @@ static void pow_against_wider(void **state) {
         fail_msg("pow: float32 %.3f ulp, float64 %.3f ulp", worst_f, worst_d);
 }
 
+/* ---- remainders ------------------------------------------------------------------------------ */
+
+/* Python's % and //, from fmodf, which is exact. */
+static float remainder_of(float a, float b) {
+    const float m = fmodf(a, b);
+    return m != 0 && (b < 0) != (m < 0) ? m + b : m;
+}
+static float quotient_of(float a, float b) {
+    if (b == 0) return a / b;
+    const float m = fmodf(a, b), d = (a - m) / b;
+    const float e = m != 0 && (b < 0) != (m < 0) ? d - 1 : d, f = floorf(e);
+    return e == 0 ? copysignf(0, a / b) : e - f > 0.5f ? f + 1 : f;
+}
+/* Any two numbers, and such as one is a few times, many times or nearly a few times. */
+static void random_quotients(float *a, float *b, int n) {
+    for (int i = 0; i < n; i++) {
+        const uint64_t u = next_random(), v = next_random();
+        const double half = (double)(int64_t)v * 0x1p-63;
+        b[i] = vm_from_f32((uint32_t)u);
+        a[i] = vm_from_f32((uint32_t)(u >> 32));
+        if (i % 4) a[i] = (float)(9 * half * (double)b[i]);
+        if (i % 4 == 2) a[i] = b[i] * (float)(int32_t)(v >> 33 & 0x3fffffff);
+        if (i % 4 == 3) a[i] = nextafterf(b[i] * rintf((float)(99 * half)), 0);
+    }
+}
+static void remainders_are_exact(void **state) {
+    (void)state;
+    static float a[BATCH], b[BATCH], m[BATCH], q[BATCH], want_m[BATCH], want_q[BATCH];
+    for (int round = 0; round < 100; round++) {
+        random_quotients(a, b, BATCH);
+        call_everywhere("remainder", TP__PW_remainder, TP_FLOAT32, m, a, b, BATCH);
+        call_everywhere("floor_divide", TP__PW_floor_divide, TP_FLOAT32, q, a, b, BATCH);
+        for (int i = 0; i < BATCH; i++) {
+            want_m[i] = remainder_of(a[i], b[i]);
+            want_q[i] = quotient_of(a[i], b[i]);
+        }
+        expect_same("remainder", m, want_m, TP_FLOAT32, BATCH);
+        expect_same("floor_divide", q, want_q, TP_FLOAT32, BATCH);
+    }
+}
+
 /* ---- sin and cos at once --------------------------------------------------------------------- */
 
 static void a_turn_is_sin_and_cos(void **state) {
@@ -334,6 +375,7 @@ int main(void) {
         TPT(doubles_against_long_double), TPT(edges),
         TPT(the_same_at_every_level),     TPT(pow_of_special_numbers),
         TPT(pow_against_wider),           TPT(a_turn_is_sin_and_cos),
+        TPT(remainders_are_exact),
     };
     return cmocka_run_group_tests_name("vmath", tests, NULL, NULL);
 }

@@ -24,8 +24,14 @@ typedef enum tp__pw_op {
 #define PARAM(name, ...) TP__PW_##name,
 #include "kernels/pointwise.def"
     TP__PW_where, /* p[1] bool, p[2] and p[3] of one dtype */
+    TP__PW_power, /* x^p for the whole p that tp__is_short_power names; floats */
     TP__PW_COUNT
 } tp__pw_op;
+
+/* The exponents of TP__PW_power: those of a few products and a quotient, but 2, which is square. */
+static inline bool tp__is_short_power(double p) {
+    return p == 3 || p == 1 || p == 0 || p == -1 || p == -2;
+}
 
 /* A block of m rows by n columns. p[0] is written, the others are read; strides in bytes, 0
  * where an operand repeats (never for p[0]). p[0] may be the same array as an operand with the

@@ -98,6 +98,9 @@ enum { PAST_STREAMS = TP__PW_STREAMS(TP_ISA_LEVEL >= 4 ? TP__ISA_V4 : TP__ISA_BA
         }                                                                                  \
     }
 
+/* pointwise.inc: numbers after which those that are NaN are looked at. */
+enum { MENDED = 256 };
+
 /* lanes.inc. Rows are read in turns if they have so many elements, and all so many bytes. The sums
  * of two are as many as registers; with AVX2 the reading of four gains more than that costs. */
 enum { SUM_LANES = 16, SUM_CHAINS = 4, STREAMS = TP_ISA_LEVEL == 3 ? 4 : 2 };

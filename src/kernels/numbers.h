@@ -33,29 +33,59 @@ static inline uint8_t number_u8(double v) {
     return v >= 255.0 ? 255 : v > 0.0 ? (uint8_t)v : 0;
 }
 
-/* What is left of a when b goes into it a whole number of times, with a's sign; exact, so libm's
- * fmod is as good as any. For float a quotient of up to 29 bits is quicker in double, where it
- * times b is exact. */
-static inline float rest_f32(float a, float b) {
-    const double q = trunc((double)a / b);
-    if (q == 0.0) return a;
-    if (!(fabs(q) < 0x1p29)) return fmodf(a, b);
-    const double r = a - q * b; /* too far where a / b was rounded up to q */
-    return copysignf((float)(r != 0.0 && (r < 0.0) != (a < 0.0f) ? r + copysign(b, a) : r), a);
+/* What is left of a when b goes into it a whole number of times, with a's sign. A quotient of
+ * floats of up to 29 bits is found in double, where it times b is exact; NaN where that does not
+ * do. libm's fmod, which is exact, does for everything. */
+static inline float quick_rest_f32(float a, float b) {
+    const double exact = (double)a / b, size = fabs(exact);
+    const double near = (size + 0x1p52) - 0x1p52, below = near - 1.0;
+    const double q = copysign(near > size ? below : near, exact);
+    const double r = a - q * b, less = r + copysign(b, a);
+    const int far = (r != 0.0) & ((r < 0.0) != (a < 0.0f)); /* a / b was rounded up to q */
+    const float m = copysignf((float)(far ? less : r), a), rest = (float)q == 0.0f ? a : m;
+    return rest * (float)(size < 0x1p29 ? 1.0 : (double)NAN); /* a mask of its own width */
 }
-static inline double rest_f64(double a, double b) {
-    return fmod(a, b);
+static inline double quick_rest_f64(double a, double b) {
+    (void)a, (void)b;
+    return NAN;
 }
 
-/* Python's %: the sign of the divisor. */
-static inline float remainder_of_f32(float a, float b) {
-    const float m = rest_f32(a, b);
-    return m != 0.0f && (b < 0.0f) != (m < 0.0f) ? m + b : m;
-}
-static inline double remainder_of_f64(double a, double b) {
-    const double m = rest_f64(a, b);
-    return m != 0.0 && (b < 0.0) != (m < 0.0) ? m + b : m;
-}
+/* Python's % from the rest m: the sign of the divisor. And its //, so that a = floordiv b +
+ * remainder as nearly as floats can. */
+#define DEFINE_REMAINDER(T, suf, floor_, copysign_, fmod_)                         \
+    static inline T rest_##suf(T a, T b) {                                         \
+        const T m = quick_rest_##suf(a, b);                                        \
+        return m == m ? m : fmod_(a, b);                                           \
+    }                                                                              \
+    static inline T remainder_from_##suf(T m, T b) {                               \
+        const int turns = (m != 0) & ((b < 0) ^ (m < 0));                          \
+        const T other = m + b;                                                     \
+        return turns ? other : m;                                                  \
+    }                                                                              \
+    static inline T floordiv_from_##suf(T m, T a, T b) {                           \
+        const T d = (a - m) / b, less = d - 1;                                     \
+        const int turns = (m != 0) & ((b < 0) ^ (m < 0));                          \
+        const T e = turns ? less : d;                                              \
+        const T f = floor_(e), more = f + 1, y = e - f > (T)0.5 ? more : f;        \
+        const T zero = copysign_(0, a / b);                                        \
+        return e == 0 ? zero : y;                                                  \
+    }                                                                              \
+    static inline T remainder_of_##suf(T a, T b) {                                 \
+        return remainder_from_##suf(rest_##suf(a, b), b);                          \
+    }                                                                              \
+    static inline T floordiv_##suf(T a, T b) {                                     \
+        return b == 0 ? a / b : floordiv_from_##suf(rest_##suf(a, b), a, b);       \
+    }                                                                              \
+    static inline T quick_remainder_##suf(T a, T b) {                              \
+        return remainder_from_##suf(quick_rest_##suf(a, b), b);                    \
+    }                                                                              \
+    static inline T quick_floor_divide_##suf(T a, T b) {                           \
+        return floordiv_from_##suf(quick_rest_##suf(a, b), a, b); /* NaN of NaN */ \
+    }
+DEFINE_REMAINDER(float, f32, floorf, copysignf, fmodf)
+DEFINE_REMAINDER(double, f64, floor, copysign, fmod)
+#undef DEFINE_REMAINDER
+
 /* Nothing to divide by gives 0 (the op refuses it first); INT64_MIN / -1 wraps. */
 static inline int64_t remainder_of_i64(int64_t a, int64_t b) {
     if (b == 0 || b == -1) return 0;
@@ -66,19 +96,6 @@ static inline uint8_t remainder_of_u8(uint8_t a, uint8_t b) {
     return (uint8_t)(b ? a % b : 0);
 }
 
-/* Python's //: from the remainder, so that a = floordiv b + remainder as nearly as floats can. */
-static inline float floordiv_f32(float a, float b) {
-    if (b == 0.0f) return a / b;
-    const float m = rest_f32(a, b), d = (a - m) / b;
-    const float e = m != 0.0f && (b < 0.0f) != (m < 0.0f) ? d - 1.0f : d, f = floorf(e);
-    return e == 0.0f ? copysignf(0.0f, a / b) : e - f > 0.5f ? f + 1.0f : f;
-}
-static inline double floordiv_f64(double a, double b) {
-    if (b == 0.0) return a / b;
-    const double m = rest_f64(a, b), d = (a - m) / b;
-    const double e = m != 0.0 && (b < 0.0) != (m < 0.0) ? d - 1.0 : d, f = floor(e);
-    return e == 0.0 ? copysign(0.0, a / b) : e - f > 0.5 ? f + 1.0 : f;
-}
 static inline int64_t floordiv_i64(int64_t a, int64_t b) {
     if (b == 0) return 0;
     if (b == -1) return (int64_t)(0 - (uint64_t)a);

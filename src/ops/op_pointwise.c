@@ -35,6 +35,7 @@ static const row rows[TP__PW_COUNT] = {
 #define BITWISE(name, y, doc) [TP__PW_##name] = {K_BITWISE, 0, {0}},
 #define PARAM(name, fn, sv, lo, hi, y, da, doc) [TP__PW_##name] = {K_PARAM, sv, {#da}},
 #include "kernels/pointwise.def"
+    [TP__PW_power] = {K_PARAM, SAVE_A, {"g * p * x"}},
 };
 
 /* ---- dtypes and special values --------------------------------------------------------------- */
@@ -203,6 +204,12 @@ static tp_tensor *pw_backward(const tp__call *c, tp_tensor *g, int i) {
 #define BITWISE(name, y, doc) CONSTANT(name)
 #define PARAM(name, fn, sv, lo, hi, y, da, doc) DIFFERENTIABLE(name, fn, sv)
 #include "kernels/pointwise.def"
+static const tp__op op_power = {.name = "pow",
+                                .grad_fn = "PowBackward0",
+                                .saves = TP__SAVE_IN(0),
+                                .numbers = 1,
+                                .forward = pw_forward,
+                                .backward = pw_backward};
 
 static tp_tensor *apply(const tp__op *op, tp__pw_op id, tp_tensor *const *in, int n, double p,
                         double q, const char *grad_fn) {
@@ -221,10 +228,13 @@ static tp_tensor *number_power(tp_tensor *a, tp_tensor *b) {
     tp_tensor *in[2] = {a, b};
     const tp_dtype d = tp__result_type(in, 2);
     const double e = tp_item(b);
+    const bool floats = a->dtype == d && tp__is_float(d);
     if (a->dtype == d && e == 2)
         return apply(&op_square, TP__PW_square, in, 1, 0, 0, "PowBackward0");
-    if (a->dtype == d && e == 0.5 && tp__is_float(d))
-        return apply(&op_sqrt, TP__PW_sqrt, in, 1, 0, 0, "PowBackward0");
+    if (floats && e == 0.5) return apply(&op_sqrt, TP__PW_sqrt, in, 1, 0, 0, "PowBackward0");
+    if (floats && e == -0.5) return apply(&op_rsqrt, TP__PW_rsqrt, in, 1, 0, 0, "PowBackward0");
+    if (floats && tp__is_short_power(e))
+        return apply(&op_power, TP__PW_power, in, 1, e, 0, "PowBackward0");
     return apply(&op_pow, TP__PW_pow, in, 2, 0, 0, "PowBackward0");
 }
 /* torch has overloads for numbers, with names of their own. */
