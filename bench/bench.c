@@ -13,7 +13,7 @@
 #include "base/base.h"
 
 static const char usage[] = "usage: taper-bench [options]\n"
-                            "  --only GROUP    machine, gemm, ops, epoch or files\n"
+                            "  --only GROUP    machine, gemm, ops, batch, epoch or files\n"
                             "  --row TEXT      rows whose name holds it\n"
                             "  --rounds N      at most so many samples of each contender (101)\n"
                             "  --seconds S     at most so long for a row, but five rounds (1)\n"
@@ -321,7 +321,7 @@ static bool parse_flag(const char *name) {
 }
 
 static bool is_group(const char *name) {
-    static const char *const group[] = {"machine", "gemm", "ops", "epoch", "files"};
+    static const char *const group[] = {"machine", "gemm", "ops", "batch", "epoch", "files"};
     for (int i = 0; i < TP__COUNT(group); i++)
         if (!strcmp(name, group[i])) return true;
     return false;
@@ -381,6 +381,7 @@ int main(int argc, char **argv) {
     bench_machine();
     bench_gemm();
     bench_ops();
+    bench_batch();
     bench_epoch();
     bench_files();
     if (option.serve) return 0;

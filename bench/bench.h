@@ -111,6 +111,7 @@ int bench_peak_memory(char *const *argv);
 void bench_machine(void);
 void bench_gemm(void);
 void bench_ops(void);
+void bench_batch(void);
 void bench_epoch(void);
 void bench_files(void);
 
