@@ -33,6 +33,24 @@ static inline uint8_t number_u8(double v) {
     return v >= 255.0 ? 255 : v > 0.0 ? (uint8_t)v : 0;
 }
 
+/* Where one reduction does. */
+#define DEFINE_QUICK_TURN(T, suf, near, fabs_)     \
+    static inline T quick_sin_##suf(T x) {         \
+        const T a = fabs_(x);                      \
+        T sine, cosine;                            \
+        vm_turn_##suf(a, &sine, &cosine);          \
+        const T y = x < 0 ? -sine : sine;          \
+        return a < (near) ? (a > 0 ? y : x) : NAN; \
+    }                                              \
+    static inline T quick_cos_##suf(T x) {         \
+        T sine, cosine;                            \
+        vm_turn_##suf(fabs_(x), &sine, &cosine);   \
+        return fabs_(x) < (near) ? cosine : NAN;   \
+    }
+DEFINE_QUICK_TURN(float, f32, 0x1p26f, fabsf)
+DEFINE_QUICK_TURN(double, f64, 0x1p20, fabs)
+#undef DEFINE_QUICK_TURN
+
 /* What is left of a when b goes into it a whole number of times, with a's sign. A quotient of
  * floats of up to 29 bits is found in double, where it times b is exact; NaN where that does not
  * do. libm's fmod, which is exact, does for everything. */

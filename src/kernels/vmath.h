@@ -358,7 +358,7 @@ static inline float vm_cos_f32(float x) {
     return vm_sincos_f32(x, 1);
 }
 
-/* Both at once, with the same bits, for 0 <= x < 2^20. */
+/* Both at once, with the same bits, for 0 <= x < 2^26. */
 static inline void vm_turn_f32(float x, float *sine, float *cosine) {
     int32_t n;
     const float r = vm_rest_pi_f32(x, VM_PI_HI_F32, VM_PI_MID_F32, VM_PI_LO_F32, &n);

@@ -373,7 +373,7 @@ static inline double vm_cos_f64(double x) {
     return vm_sincos_f64(x, 1);
 }
 
-/* As vm_turn_f32. */
+/* As vm_turn_f32, for 0 <= x < 2^20. */
 static inline void vm_turn_f64(double x, double *sine, double *cosine) {
     const vm_angle v = vm_reduce_near_f64(x);
     const double s = vm_sin_poly_f64(v.r, v.low), c = vm_cos_poly_f64(v.r, v.low);
