@@ -270,6 +270,255 @@ static void a_failed_copy_of_rows_writes_nothing(void **state) {
     assert_true(tpt_fail_each_allocation(copy_rows, tp_zeros(TP_SHAPE(3, 2), TP_FLOAT32)) > 4);
 }
 
+/* ---- order, against loops that are too plain to be wrong ------------------------------------- */
+
+enum { KINDS = 5, MOST = 40000, ORDER_ROUNDS = 80, SUM_ROUNDS = 60 };
+
+/* Few different ones; numbers of all sizes; any bits; rising; falling, with ties. */
+static double draw_double(int kind, int64_t i) {
+    static const double few[] = {0, -0.0, 1, -1, 2, NAN, INFINITY, -INFINITY, 1e-42, 1};
+    const uint64_t u = tpt_random();
+    double any;
+    memcpy(&any, &u, sizeof any);
+    switch (kind) {
+    case 0: return few[tpt_random_below(TP__COUNT(few))];
+    case 1: return tpt_random_in(-10, 10);
+    case 2: return any;
+    case 3: return (double)(i - 100);
+    default: return -(double)(i / 3);
+    }
+}
+static int64_t draw_int(int kind, int64_t i) {
+    static const int64_t few[] = {0, 1, -1, INT64_MIN, INT64_MAX, INT64_C(1) << 32, 255};
+    switch (kind) {
+    case 0: return few[tpt_random_below(TP__COUNT(few))];
+    case 1: return tpt_random_below(100) - 50;
+    case 2: return (int64_t)tpt_random();
+    case 3: return INT64_MIN + i;
+    default: return -i / 3;
+    }
+}
+static tp_tensor *draw_tensor(tp_dtype d, tp_shape shape, int kind) {
+    tp_tensor *x = tp_zeros(shape, d);
+    void *p = tp_data_ptr(x);
+    for (int64_t i = 0; i < tp_numel(x); i++) switch (d) {
+        case TP_FLOAT32: ((float *)p)[i] = (float)draw_double(kind, i); break;
+        case TP_FLOAT64: ((double *)p)[i] = draw_double(kind, i); break;
+        case TP_INT64: ((int64_t *)p)[i] = draw_int(kind, i); break;
+        case TP_UINT8: ((uint8_t *)p)[i] = (uint8_t)draw_int(kind, i); break;
+        default: ((uint8_t *)p)[i] = draw_int(kind, i) & 1; break;
+        }
+    return x;
+}
+
+/* Is element i of dense x before element j in rising order, whatever their places? */
+static bool is_below(tp_tensor *x, int64_t i, int64_t j) {
+    const void *p = tp_data_ptr(x);
+    double a, b;
+    switch (tp_dtype_of(x)) {
+    case TP_FLOAT32:
+        a = (double)((const float *)p)[i];
+        b = (double)((const float *)p)[j];
+        break;
+    case TP_FLOAT64:
+        a = ((const double *)p)[i];
+        b = ((const double *)p)[j];
+        break;
+    case TP_INT64: return ((const int64_t *)p)[i] < ((const int64_t *)p)[j];
+    default: return ((const uint8_t *)p)[i] < ((const uint8_t *)p)[j];
+    }
+    return a < b || (isnan(b) && !isnan(a));
+}
+/* A lane of dense x: n elements `step` apart, in order by insertion. */
+static void order_plainly(tp_tensor *x, int64_t start, int64_t n, int64_t step, bool down,
+                          int64_t *order) {
+    for (int64_t i = 0; i < n; i++) {
+        int64_t j = i;
+        for (; j > 0; j--) {
+            const int64_t at = start + i * step, before = start + order[j - 1] * step;
+            if (!(down ? is_below(x, before, at) : is_below(x, at, before))) break;
+            order[j] = order[j - 1];
+        }
+        order[j] = i;
+    }
+}
+
+/* The k first of every lane of x: positions, elements with all their bits, and their gradient. */
+static void check_order(tp_tensor *x, int dim, int64_t k, bool down, tp_tensor *y, tp_tensor *index,
+                        tp_tensor *grad) {
+    static int64_t order[MOST];
+    const int64_t n = tp_size(x, dim);
+    int64_t inner = 1;
+    for (int d = dim + 1; d < tp_ndim(x); d++) inner *= tp_size(x, d);
+    const size_t size = (size_t)tp_dtype_size(tp_dtype_of(x));
+    const char *from = tp_data_ptr(x), *got = y ? tp_data_ptr(y) : NULL;
+    for (int64_t lane = 0; n && lane < tp_numel(x) / n; lane++) {
+        const int64_t o = lane / inner, i = lane % inner, start = o * n * inner + i;
+        order_plainly(x, start, n, inner, down, order);
+        for (int64_t j = 0; j < n; j++) {
+            const int64_t at = (o * k + j) * inner + i, place = start + order[j] * inner;
+            if (j < k && tp_data_i64(index)[at] != order[j])
+                fail_msg("[%d] of lane %d of %d: %d, not %d", (int)j, (int)lane, (int)n,
+                         (int)tp_data_i64(index)[at], (int)order[j]);
+            if (j < k && got) assert_memory_equal(got + at * size, from + place * size, size);
+            if (grad) assert_true(tp_data_f32(grad)[place] == (j < k ? (float)(at + 1) : 0));
+        }
+    }
+}
+/* Each element of the result gets its own gradient, so that all arrive where they belong. */
+static tp_tensor *gradient_through(tp_tensor *leaf, tp_tensor *y) {
+    tp_tensor *g = tp_zeros_like(y);
+    for (int64_t i = 0; i < tp_numel(y); i++) tp_data_f32(g)[i] = (float)(i + 1);
+    tpt_ok(tp_backward_from(y, g));
+    return tp_grad(leaf);
+}
+
+static const int threads_of_round[] = {1, 2, 3, 5};
+
+/* Sizes around all that a sort decides by, or any. */
+static int64_t draw_size(void) {
+    static const int64_t size[] = {0,  1,  2,  15, 16, 17,  31,  32,  33,  47,  48,
+                                   49, 50, 63, 64, 65, 127, 255, 256, 257, 300, 700};
+    return tpt_random() & 1 ? size[tpt_random_below(TP__COUNT(size))] : tpt_random_below(400);
+}
+/* Of three axes, one of which is long; every third is not dense. */
+static tp_tensor *draw_lanes(tp_dtype d, int64_t n, int dim, int round) {
+    int64_t size[3];
+    const int64_t room = n < 600 ? 10 : 3;
+    for (int i = 0; i < 3; i++) size[i] = 1 + tpt_random_below(room);
+    size[dim] = n;
+    const int kind = (int)tpt_random_below(KINDS);
+    if (round % 3) return draw_tensor(d, TP_SHAPE(size[0], size[1], size[2]), kind);
+    return tp_transpose(draw_tensor(d, TP_SHAPE(size[2], size[1], size[0]), kind), 0, 2);
+}
+
+static void check_round(int round) {
+    const tp_scope s = tp_scope_begin();
+    const tp_dtype d = (tp_dtype)tpt_random_below(TP__DTYPE_COUNT);
+    const int dim = (int)tpt_random_below(3);
+    const int64_t n = draw_size();
+    const bool down = tpt_random() & 1, floats = d == TP_FLOAT32;
+    tp_tensor *leaf = draw_lanes(d, n, dim, round), *x = tp_contiguous(leaf), *index, *y;
+    if (floats) tp_requires_grad_(leaf = tp_detach(leaf));
+    y = tp_sort(leaf, dim, down ? TP_DESCENDING : 0, &index);
+    check_order(x, dim, n, down, y, index, floats ? gradient_through(leaf, y) : NULL);
+    check_order(x, dim, n, down, NULL, tp_argsort(leaf, dim, down ? TP_DESCENDING : 0), NULL);
+    static const int64_t few[] = {0, 1, 2, 5, 15, 16, 17, 40};
+    for (int i = 0; i < TP__COUNT(few) + 3; i++) {
+        const int64_t k = i < TP__COUNT(few) ? few[i] : n / 2 + i - TP__COUNT(few);
+        if (k > n) continue;
+        if (floats) tp_zero_grad(leaf);
+        y = tp_topk(leaf, k, dim, &index);
+        check_order(x, dim, k, true, y, index, floats ? gradient_through(leaf, y) : NULL);
+    }
+    tp_scope_end(s);
+}
+static void orders_of_random_tensors(void **state) {
+    (void)state;
+    for (int round = 0; round < ORDER_ROUNDS; round++) {
+        tpt_ok(tp_set_num_threads(threads_of_round[round % TP__COUNT(threads_of_round)]));
+        check_round(round);
+    }
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* Values that differ, each the first of its equals in x, and how many there are. */
+static void check_unique(tp_tensor *x) {
+    static int64_t order[MOST];
+    tp_tensor *counts, *y = tp_unique(x, &counts);
+    x = tp_contiguous(x);
+    const int64_t n = tp_numel(x);
+    const size_t size = (size_t)tp_dtype_size(tp_dtype_of(x));
+    const char *from = tp_data_ptr(x), *got = tp_data_ptr(y);
+    int64_t k = -1, count = 0;
+    order_plainly(x, 0, n, 1, false, order);
+    for (int64_t j = 0; j < n; j++, count++) {
+        const char *value = from + (size_t)order[j] * size;
+        const bool is_nan = (tp_dtype_of(x) == TP_FLOAT32 && isnan(*(const float *)value)) ||
+                            (tp_dtype_of(x) == TP_FLOAT64 && isnan(*(const double *)value));
+        if (j && !is_below(x, order[j - 1], order[j]) && !is_nan) continue;
+        if (j) assert_int_equal(tp_data_i64(counts)[k], count);
+        count = 0;
+        assert_true(++k < tp_numel(y));
+        assert_memory_equal(got + (size_t)k * size, value, size);
+    }
+    if (n) assert_int_equal(tp_data_i64(counts)[k], count);
+    assert_int_equal(tp_numel(y), k + 1);
+    assert_int_equal(tp_numel(counts), k + 1);
+}
+static void unique_values_of_random_tensors(void **state) {
+    (void)state;
+    for (int round = 0; round < ORDER_ROUNDS; round++) {
+        const tp_scope s = tp_scope_begin();
+        const int dim = (int)tpt_random_below(3);
+        check_unique(draw_lanes((tp_dtype)(round % TP__DTYPE_COUNT), draw_size() / 2, dim, round));
+        tp_scope_end(s);
+    }
+}
+
+/* ---- running sums ---------------------------------------------------------------------------- */
+
+/* y is the sums of dense x along dim, bit by bit, from the start or from the end. */
+static void check_sums(tp_tensor *x, int dim, bool from_end, tp_tensor *y) {
+    const int64_t n = tp_size(x, dim);
+    int64_t inner = 1;
+    for (int d = dim + 1; d < tp_ndim(x); d++) inner *= tp_size(x, d);
+    for (int64_t lane = 0; n && lane < tp_numel(x) / n; lane++) {
+        double sum = 0;
+        uint64_t whole = 0;
+        for (int64_t j = 0; j < n; j++) {
+            const int64_t k = from_end ? n - 1 - j : j;
+            const int64_t at = (lane / inner * n + k) * inner + lane % inner;
+            if (tp_dtype_of(x) == TP_FLOAT32) {
+                const float want = (float)(sum += (double)tp_data_f32(x)[at]);
+                tpt_within_ulp_f32(tp_data_f32(y) + at, &want, 1, 0);
+            } else if (tp_dtype_of(x) == TP_FLOAT64) {
+                sum += ((const double *)tp_data_ptr(x))[at];
+                tpt_within_ulp_f64((const double *)tp_data_ptr(y) + at, &sum, 1, 0);
+            } else {
+                whole += (uint64_t)tp_data_i64(x)[at];
+                assert_true(tp_data_i64(y)[at] == (int64_t)whole);
+            }
+        }
+    }
+}
+static void sums_of_random_tensors(void **state) {
+    (void)state;
+    for (int round = 0; round < SUM_ROUNDS; round++) {
+        const tp_scope s = tp_scope_begin();
+        const tp_dtype d = (tp_dtype)tpt_random_below(TP__DTYPE_COUNT);
+        const int dim = (int)tpt_random_below(3), longest = (int)tpt_random_below(3);
+        tpt_ok(tp_set_num_threads(threads_of_round[round % TP__COUNT(threads_of_round)]));
+        tp_tensor *x = draw_lanes(d, draw_size(), longest, round);
+        tp_tensor *own = tp_contiguous(d <= TP_INT64 ? x : tp_to(x, TP_INT64));
+        check_sums(own, dim, false, tp_cumsum(x, dim));
+        if (d == TP_FLOAT32) {
+            tp_tensor *leaf = tp_requires_grad_(tp_zeros_like(x));
+            tpt_ok(tp_backward_from(tp_cumsum(leaf, dim), x));
+            check_sums(own, dim, true, tp_grad(leaf));
+        }
+        tp_scope_end(s);
+    }
+    tpt_ok(tp_set_num_threads(0));
+}
+
+/* All that order allocates for may be refused. */
+static tp_status order_all(void *ctx) {
+    tp_tensor *x = ctx, *index, *counts;
+    const tp_scope s = tp_scope_begin();
+    if (!s.depth) return tp_error_code();
+    const bool done = tp_sort(x, 0, 0, &index) && tp_argsort(x, 1, 0) && tp_topk(x, 2, 0, &index) &&
+                      tp_unique(x, &counts) && tp_cumsum(x, 0) &&
+                      tp_unique(tp_to(x, TP_INT64), NULL) && tp_unique(tp_to(x, TP_UINT8), NULL);
+    tp_scope_end(s);
+    return done ? TP_OK : tp_error_code();
+}
+static void order_may_lack_memory(void **state) {
+    (void)state;
+    tp_tensor *x = draw_tensor(TP_FLOAT32, TP_SHAPE(60, 3), 1);
+    assert_true(tpt_fail_each_allocation(order_all, x) > 15);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TPT(test_index_reads),
@@ -287,6 +536,10 @@ int main(void) {
         TPT(indices_of_a_maximum_are_watched),
         TPT(products_over_nothing_are_zero),
         TPT(strides_of_short_axes),
+        TPT(orders_of_random_tensors),
+        TPT(unique_values_of_random_tensors),
+        TPT(sums_of_random_tensors),
+        TPT(order_may_lack_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

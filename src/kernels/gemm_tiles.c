@@ -10,8 +10,8 @@
  * too much for its second-level cache, all do together before the tiles start. The next block of B
  * is fetched while this one is used. */
 #include "kernels/gemm_plan.h"
+#include "kernels/hands.h"
 #include "kernels/isa.h"
-#include <sched.h>
 #include <string.h>
 
 enum {
@@ -20,8 +20,7 @@ enum {
     PACK_WORK = 1 << 14, /* elements that are worth a tile of packing */
     PACK_PANELS = 8,     /* packed side by side, if rows are dense, ... */
     PACK_K = 64,         /* ... so many k at a time, ... */
-    NEAR_PACK_K = 16,    /* ... or, of columns of A, so many */
-    HANDS = 64           /* threads that work on a product at most */
+    NEAR_PACK_K = 16     /* ... or, of columns of A, so many */
 };
 
 typedef tp__plan plan;
@@ -453,28 +452,6 @@ static void find_live(tile *t) {
     t->live = h->rarely ? h->live : NULL;
 }
 
-/* The first hand that is free: a thread mostly gets the one that it has just used. More threads
- * than hands there are only if their number was changed meanwhile, or some have come back that the
- * pool did without; they wait. */
-static int take_hand(const phase *f) {
-    uint_fast64_t busy = atomic_load_explicit(f->busy, memory_order_relaxed);
-    for (;;) {
-        int free = 0;
-        while (free < f->p->g.hands && busy >> free & 1) free++;
-        if (free == f->p->g.hands) {
-            sched_yield();
-            busy = atomic_load_explicit(f->busy, memory_order_relaxed);
-        } else if (atomic_compare_exchange_weak_explicit(f->busy, &busy, busy | UINT64_C(1) << free,
-                                                         memory_order_acquire,
-                                                         memory_order_relaxed)) {
-            return free;
-        }
-    }
-}
-static void give_hand(const phase *f, int number) {
-    atomic_fetch_and_explicit(f->busy, ~(UINT64_C(1) << number), memory_order_release);
-}
-
 static int64_t hand_bytes(const plan *p) {
     const int64_t buffers =
         turned_bytes(p) + brought_bytes(p) + own_bytes(p) + tp__gemm_live_bytes(p);
@@ -497,7 +474,7 @@ static void run_tile(void *ctx, int64_t number) {
               .j_end = (across + 1) * p->across / p->tiles_across};
     const int64_t first = f->first + number / in_one * p->each;
     const int64_t end = tp__least(f->first + f->products, first + p->each);
-    const int taken = take_hand(f);
+    const int taken = tp__take_hand(f->busy, p->g.hands);
     t.hand = hand_of(p, taken);
     t.turned = p->turned ? (char *)(t.hand + 1) : NULL;
     for (t.product = first; t.product < end; t.product++) {
@@ -508,7 +485,7 @@ static void run_tile(void *ctx, int64_t number) {
         find_live(&t);
         run_blocks(&t);
     }
-    give_hand(f, taken);
+    tp__give_hand(f->busy, taken);
 }
 
 static int64_t tiles_of(const plan *p, int64_t products) {
@@ -529,7 +506,7 @@ static int64_t panels_bytes(const plan *p) {
 static int64_t packed_as(tp__gemm *g, bool turned) {
     g->turned = turned;
     const plan p = tp__gemm_plan(g);
-    g->hands = (int)tp__least(tp__least(g->threads, HANDS), tiles_of(&p, p.group));
+    g->hands = (int)tp__least(tp__least(g->threads, TP__MOST_HANDS), tiles_of(&p, p.group));
     return panels_bytes(&p) + g->hands * hand_bytes(&p);
 }
 

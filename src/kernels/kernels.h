@@ -128,6 +128,37 @@ void tp__cross_entropy(tp_dtype d, const void *x, const int64_t *t, void *loss, 
 void tp__cross_entropy_backward(tp_dtype d, const void *x, const int64_t *t, const void *lse,
                                 const void *g, int64_t g_step, void *gx, int64_t rows, int64_t n);
 
+/* ---- order and running sums: sort.c, scan.c -------------------------------------------------- */
+
+/* The first k of the order of each row of x[rows, n], of any dtype: their positions to
+ * index[rows, k], and the elements themselves to y[rows, k]; either may be NULL. Equal elements
+ * stay as they stood, -0 equals 0, and a NaN is larger than all numbers. 0 <= k <= n. */
+typedef struct tp__order {
+    tp_dtype dtype;
+    int64_t rows, n, k;
+    bool descending;
+    const void *x;
+    int64_t *index;
+    void *y;
+    int hands; /* set by tp__order_workspace, for the run with that: buffers for so many threads */
+} tp__order;
+size_t tp__order_workspace(tp__order *o);
+void tp__order_run(const tp__order *o, void *workspace);
+/* Floats back to where they stood: y[o][index[o][j][i]][i] = x[o][j][i] for j < k, of y's n. */
+void tp__order_undo(tp_dtype d, const void *x, const int64_t *index, void *y, int64_t outer,
+                    int64_t n, int64_t k, int64_t inner);
+
+/* y[outer, size, inner]: the sums of x up to each element of its lane or, from the end, from each
+ * one on. Floats are added up in float64, one by one; int64 wraps. */
+typedef struct tp__sums {
+    tp_dtype dtype; /* float32, float64 or int64 */
+    int64_t outer, size, inner;
+    bool from_end;
+    const void *x;
+    void *y;
+} tp__sums;
+void tp__running_sums(const tp__sums *s);
+
 /* ---- moves and steps: move.inc, step.inc ----------------------------------------------------- */
 
 /* m x n block copy with byte strides as in tp__pw_block (ptr[0] written, ptr[1] read),

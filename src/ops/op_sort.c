@@ -1,103 +1,79 @@
 /* op_sort.c -- order and counting: sort, argsort, topk, unique, bincount, one_hot; cumsum, flip.
  *
- * Every dtype is sorted by one int64 key that orders as the values do, with NaN as the largest, as
- * torch has it. Equal keys keep their order, so results do not depend on how the sort works. */
+ * Equal elements keep their order, so results do not depend on how the sort works; NaN is the
+ * largest, as torch has it. */
 #include "ops/ops.h"
 #include <inttypes.h>
-#include <stdlib.h>
 
-typedef struct pair {
-    int64_t key, index;
-} pair;
-
-static int by_key(const void *a, const void *b) {
-    const pair *p = a, *q = b;
-    if (p->key != q->key) return p->key < q->key ? -1 : 1;
-    return p->index < q->index ? -1 : p->index > q->index;
-}
-
-/* The bits of a double, made to order as the doubles do; -0 is 0. */
-static int64_t float_key(double v) {
-    int64_t bits;
-    if (v != v) return INT64_MAX;
-    v += 0.0;
-    memcpy(&bits, &v, sizeof bits);
-    return bits < 0 ? INT64_MIN - bits : bits;
-}
-static int64_t key_at(const void *p, tp_dtype d, int64_t i) {
-    switch (d) {
-    case TP_FLOAT32: return float_key((double)((const float *)p)[i]);
-    case TP_FLOAT64: return float_key(((const double *)p)[i]);
-    case TP_INT64: return ((const int64_t *)p)[i];
-    default: return ((const uint8_t *)p)[i];
-    }
-}
-
-/* The order of n elements `step` apart, as pairs. ~key turns the order around. */
-static void order_lane(const void *p, tp_dtype d, int64_t n, int64_t step, bool descending,
-                       pair *out) {
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t key = key_at(p, d, i * step);
-        out[i] = (pair){descending ? ~key : key, i};
-    }
-    qsort(out, (size_t)n, sizeof *out, by_key);
-}
-
-/* Room for n pairs, in a scoped tensor. */
-static pair *pairs(const char *what, int64_t n, tp_tensor **owner) {
-    *owner = tp__new(what, &TP_SHAPE(n, 2), TP_INT64);
-    return *owner ? tp__ptr(*owner) : NULL;
+static bool run_order(tp__order *o) {
+    const size_t bytes = tp__order_workspace(o);
+    void *work = bytes ? tp__alloc(bytes) : NULL;
+    if (bytes && !work) return false;
+    tp__order_run(o, work);
+    tp__free(work, bytes);
+    return true;
 }
 
 /* ---- sort, topk: n[0] dim, n[1] flags, n[2] how many stay ------------------------------------ */
 
-/* The first k of the order along dim, of every lane of the dense x: indices into `index`. */
-static bool order_lanes(tp__call *c, const tp_tensor *x, tp_tensor *index) {
-    const tp__blocks b = tp__around(x, (int)c->u.v.n[0]);
-    const int64_t k = c->u.v.n[2], es = tp__size_of((tp_dtype)x->dtype);
-    int64_t *to = tp__ptr(index);
-    tp_tensor *owner;
-    pair *lane = pairs(c->op->name, b.size, &owner);
-    for (int64_t o = 0; o < b.outer && lane; o++)
-        for (int64_t i = 0; i < b.inner; i++) {
-            const char *from = (const char *)tp__ptr(x) + (o * b.size * b.inner + i) * es;
-            order_lane(from, (tp_dtype)x->dtype, b.size, b.inner, c->u.v.n[1] & TP_DESCENDING,
-                       lane);
-            for (int64_t j = 0; j < k; j++) to[(o * k + j) * b.inner + i] = lane[j].index;
-        }
-    if (lane) tp__drop(owner);
-    return lane;
+/* x with axis dim exchanged with the last one, dense, as rows are what is sorted; x itself if that
+ * is so. */
+static tp_tensor *exchanged(tp_tensor *x, int dim) {
+    if (x->ndim < 2 || dim == x->ndim - 1) return tp__contiguous(x);
+    tp_tensor *view = tp__swapped(x, dim, x->ndim - 1), *own = tp__contiguous(view);
+    if (own != view) tp__drop(view);
+    return own;
 }
-/* For every element of `index`, k along dim, copies between its own place in `here` and the place
- * that it names in `there`, which has b.size along dim. */
-static void move_lanes(tp__blocks b, int64_t k, const int64_t *index, size_t es, char *here,
-                       char *there, bool gather) {
-    for (int64_t at = 0; at < b.outer * k * b.inner; at++) {
-        const int64_t o = at / (k * b.inner), i = at % b.inner;
-        char *p = here + (size_t)at * es;
-        char *q = there + (size_t)((o * b.size + index[at]) * b.inner + i) * es;
-        memcpy(gather ? p : q, gather ? q : p, es);
-    }
+/* The same with *x, which is not needed any more. */
+static bool exchange(tp_tensor **x, int dim) {
+    tp_tensor *own = exchanged(*x, dim);
+    if (own != *x) tp__drop(*x);
+    *x = own;
+    return own;
+}
+/* The first of the order of the rows of x: of the call's two results those that are not NULL. */
+static bool order_rows(const tp__call *c, const tp_tensor *x, tp_tensor *y, tp_tensor *index) {
+    const int64_t n = x->ndim ? x->shape[x->ndim - 1] : 1;
+    tp__order o = {.dtype = (tp_dtype)x->dtype,
+                   .rows = n ? x->numel / n : 0,
+                   .n = n,
+                   .k = c->u.v.n[2],
+                   .descending = c->u.v.n[1] & TP_DESCENDING,
+                   .x = tp__ptr(x),
+                   .index = index ? tp__ptr(index) : NULL,
+                   .y = y ? tp__ptr(y) : NULL};
+    return run_order(&o);
+}
+/* The first of the order along dim: the elements to *y unless that is NULL, their positions to
+ * *index. */
+static bool order_lanes(tp__call *c, tp_tensor **y, tp_tensor **index) {
+    const int dim = (int)c->u.v.n[0];
+    tp_tensor *x = exchanged(c->in[0], dim);
+    if (!x) return false;
+    tp_shape s = tp__shape(x);
+    if (s.ndim) s.dim[s.ndim - 1] = c->u.v.n[2];
+    if (y && !(*y = tp__new(c->op->name, &s, (tp_dtype)x->dtype))) return false;
+    *index = tp__new(c->op->name, &s, TP_INT64);
+    if (!*index || !order_rows(c, x, y ? *y : NULL, *index)) return false;
+    if (x != c->in[0]) tp__drop(x);
+    return (!y || exchange(y, dim)) && exchange(index, dim);
 }
 static tp_tensor *sort_forward(tp__call *c) {
-    tp_tensor *x = tp__contiguous(c->in[0]);
-    if (!x) return NULL;
-    tp_shape s = tp__shape(x);
-    if (s.ndim) s.dim[c->u.v.n[0]] = c->u.v.n[2];
-    tp_tensor *y = tp__new(c->op->name, &s, (tp_dtype)x->dtype);
-    tp_tensor *index = y ? tp__new(c->op->name, &s, TP_INT64) : NULL;
-    if (!index || !order_lanes(c, x, index)) return NULL;
-    move_lanes(tp__around(x, (int)c->u.v.n[0]), c->u.v.n[2], tp__ptr(index),
-               (size_t)tp__size_of((tp_dtype)x->dtype), tp__ptr(y), tp__ptr(x), true);
-    c->extra[0] = index;
-    return y;
+    tp_tensor *y;
+    return order_lanes(c, &y, &c->extra[0]) ? y : NULL;
+}
+static tp_tensor *argsort_forward(tp__call *c) {
+    tp_tensor *index;
+    return order_lanes(c, NULL, &index) ? index : NULL;
 }
 static tp_tensor *sort_backward(const tp__call *c, tp_tensor *g, int i) {
     const tp_shape s = tp__shape(c->in[i]);
-    tp_tensor *gx = tp__new_zeros(c->op->name, &s, (tp_dtype)g->dtype);
+    const tp__blocks b = tp__around(c->in[i], (int)c->u.v.n[0]);
+    const int64_t k = c->u.v.n[2];
+    tp_tensor *gx = (k < b.size ? tp__new_zeros : tp__new)(c->op->name, &s, (tp_dtype)g->dtype);
     if (!gx || !(g = tp__contiguous(g))) return NULL;
-    move_lanes(tp__around(gx, (int)c->u.v.n[0]), c->u.v.n[2], tp__ptr(c->extra[0]),
-               (size_t)tp__size_of((tp_dtype)g->dtype), tp__ptr(g), tp__ptr(gx), false);
+    tp__order_undo((tp_dtype)g->dtype, tp__ptr(g), tp__ptr(c->extra[0]), tp__ptr(gx), b.outer,
+                   b.size, k, b.inner);
     return gx;
 }
 static const tp__op op_sort = {
@@ -126,38 +102,102 @@ tp_tensor *tp_topk(tp_tensor *x, int64_t k, int dim, tp_tensor **index) {
     return sorted(&op_topk, x, k, dim, TP_DESCENDING, index);
 }
 tp_tensor *tp_argsort(tp_tensor *x, int dim, int flags) {
-    static const tp__op op_argsort = {.name = "argsort", .forward = sort_forward};
-    tp_tensor *index = NULL;
-    return sorted(&op_argsort, x, 0, dim, flags, &index) ? index : NULL;
+    static const tp__op op_argsort = {.name = "argsort", .forward = argsort_forward};
+    return sorted(&op_argsort, x, 0, dim, flags, NULL);
 }
 
 /* ---- counting -------------------------------------------------------------------------------- */
 
-/* Is element i of the order another value than the one before? A NaN equals nothing. */
-static bool is_new(const pair *all, int64_t i, bool floats) {
-    return !i || all[i].key != all[i - 1].key || (floats && all[i].key == INT64_MAX);
+/* The values of a call of unique, and how often each occurs. */
+typedef struct groups {
+    tp_tensor *value, *count;
+} groups;
+
+static bool make_groups(groups *g, int64_t n, tp_dtype d) {
+    g->value = tp__new("unique", &TP_SHAPE(n), d);
+    g->count = g->value ? tp__new_zeros("unique", &TP_SHAPE(n), TP_INT64) : NULL;
+    return g->count;
+}
+
+/* Groups of equals in the dense x that is in order, each with its first element. A NaN equals
+ * nothing. */
+#define DEFINE_GROUP(T)                                                        \
+    static bool group_##T(const tp_tensor *x, groups *g) {                     \
+        const T *const p = tp__ptr(x);                                         \
+        int64_t n = 0;                                                         \
+        for (int64_t i = 0; i < x->numel; i++) n += !i || !(p[i] == p[i - 1]); \
+        if (!make_groups(g, n, (tp_dtype)x->dtype)) return false;              \
+        T *const value = tp__ptr(g->value);                                    \
+        int64_t *const count = tp__ptr(g->count), k = -1;                      \
+        for (int64_t i = 0; i < x->numel; i++) {                               \
+            if (!i || !(p[i] == p[i - 1])) value[++k] = p[i];                  \
+            count[k]++;                                                        \
+        }                                                                      \
+        return true;                                                           \
+    }
+DEFINE_GROUP(float)
+DEFINE_GROUP(double)
+DEFINE_GROUP(int64_t)
+
+static bool group_sorted(const tp_tensor *x, groups *g) {
+    tp_tensor *y = tp__new("unique", &TP_SHAPE(x->numel), (tp_dtype)x->dtype);
+    if (!y) return false;
+    tp__order o = {.dtype = (tp_dtype)x->dtype,
+                   .rows = 1,
+                   .n = x->numel,
+                   .k = x->numel,
+                   .x = tp__ptr(x),
+                   .y = tp__ptr(y)};
+    if (!run_order(&o)) return false;
+    return x->dtype == TP_FLOAT32   ? group_float(y, g)
+           : x->dtype == TP_FLOAT64 ? group_double(y, g)
+                                    : group_int64_t(y, g);
+}
+
+/* Groups of integers, `values` different ones at most from `least` on, which are counted. */
+#define DEFINE_COUNT(T)                                                             \
+    static bool count_##T(const tp_tensor *x, T least, int64_t values, groups *g) { \
+        tp_tensor *all = tp__new_zeros("unique", &TP_SHAPE(values), TP_INT64);      \
+        if (!all) return false;                                                     \
+        const T *const p = tp__ptr(x);                                              \
+        int64_t *const seen = tp__ptr(all), n = 0, k = 0;                           \
+        for (int64_t i = 0; i < x->numel; i++) seen[p[i] - least]++;                \
+        for (int64_t v = 0; v < values; v++) n += seen[v] > 0;                      \
+        if (!make_groups(g, n, (tp_dtype)x->dtype)) return false;                   \
+        for (int64_t v = 0; v < values; v++) {                                      \
+            if (!seen[v]) continue;                                                 \
+            ((T *)tp__ptr(g->value))[k] = (T)(least + v);                           \
+            ((int64_t *)tp__ptr(g->count))[k++] = seen[v];                          \
+        }                                                                           \
+        return true;                                                                \
+    }
+DEFINE_COUNT(uint8_t)
+DEFINE_COUNT(int64_t)
+
+/* Integers that are as dense as that are counted without being sorted. */
+static bool group_int64s(const tp_tensor *x, groups *g) {
+    enum { FEW = 1024 };
+    const int64_t *const p = tp__ptr(x);
+    int64_t least = x->numel ? p[0] : 0, most = least;
+    for (int64_t i = 1; i < x->numel; i++) {
+        least = p[i] < least ? p[i] : least;
+        most = p[i] > most ? p[i] : most;
+    }
+    const uint64_t apart = (uint64_t)most - (uint64_t)least;
+    const uint64_t dense = x->numel > FEW ? (uint64_t)x->numel : FEW;
+    return apart < dense ? count_int64_t(x, least, (int64_t)apart + 1, g) : group_sorted(x, g);
 }
 tp_tensor *tp_unique(tp_tensor *x, tp_tensor **counts) {
+    enum { BYTES = UINT8_MAX + 1 };
     if (!x) return tp__error_null("unique"), NULL;
-    tp_tensor *owner, *own = tp__contiguous(x);
-    pair *all = own ? pairs("unique", x->numel, &owner) : NULL;
-    if (!all) return NULL;
-    order_lane(tp__ptr(own), (tp_dtype)x->dtype, x->numel, 1, false, all);
-    const bool floats = tp__is_float((tp_dtype)x->dtype);
-    int64_t n = 0, k = -1;
-    for (int64_t i = 0; i < x->numel; i++) n += is_new(all, i, floats);
-    tp_tensor *y = tp__new("unique", &TP_SHAPE(n), (tp_dtype)x->dtype);
-    tp_tensor *count = y ? tp__new_zeros("unique", &TP_SHAPE(n), TP_INT64) : NULL;
-    if (!count) return NULL;
-    const int64_t es = tp__size_of((tp_dtype)x->dtype);
-    for (int64_t i = 0; i < x->numel; i++) {
-        if (is_new(all, i, floats))
-            memcpy((char *)tp__ptr(y) + ++k * es, (char *)tp__ptr(own) + all[i].index * es,
-                   (size_t)es);
-        ((int64_t *)tp__ptr(count))[k]++;
-    }
-    if (counts) *counts = count;
-    return y;
+    tp_tensor *own = tp__contiguous(x);
+    groups g;
+    const bool done = own && (tp__is_float((tp_dtype)x->dtype) ? group_sorted(own, &g)
+                              : x->dtype == TP_INT64           ? group_int64s(own, &g)
+                                                               : count_uint8_t(own, 0, BYTES, &g));
+    if (!done) return NULL;
+    if (counts) *counts = g.count;
+    return g.value;
 }
 
 /* x as dense int64, all of it in [0, end); end < 0: any size. The largest goes to *most, or -1. */
@@ -212,33 +252,21 @@ tp_tensor *tp_one_hot(tp_tensor *x, int64_t classes) {
 
 /* ---- cumsum: n[0] dim ------------------------------------------------------------------------ */
 
-/* Sums along dim of the dense x into y, from the start or, for the gradient, from the end. Floats
- * are added up in float64, as torch does. */
-static void running_sums(const tp_tensor *x, int dim, bool from_end, tp_tensor *y) {
-    const tp__blocks b = tp__around(x, dim);
-    const tp_dtype d = (tp_dtype)x->dtype;
-    for (int64_t lane = 0; lane < b.outer * b.inner; lane++) {
-        const int64_t start = lane / b.inner * b.size * b.inner + lane % b.inner;
-        double sum = 0;
-        uint64_t whole = 0;
-        for (int64_t k = 0; k < b.size; k++) {
-            const int64_t i = start + (from_end ? b.size - 1 - k : k) * b.inner;
-            if (d == TP_FLOAT32)
-                ((float *)tp__ptr(y))[i] = (float)(sum += (double)((const float *)tp__ptr(x))[i]);
-            else if (d == TP_FLOAT64)
-                ((double *)tp__ptr(y))[i] = sum += ((const double *)tp__ptr(x))[i];
-            else
-                ((int64_t *)tp__ptr(y))[i] =
-                    (int64_t)(whole += (uint64_t)((const int64_t *)tp__ptr(x))[i]);
-        }
-    }
-}
+/* Sums along dim from the start or, for the gradient, from the end. */
 static tp_tensor *cumsum(tp_tensor *x, int dim, bool from_end) {
     const tp_shape s = tp__shape(x);
     const tp_dtype d = tp__is_float((tp_dtype)x->dtype) ? (tp_dtype)x->dtype : TP_INT64;
+    const tp__blocks b = tp__around(x, dim);
     x = tp__contiguous(tp__to(x, d));
     tp_tensor *y = x ? tp__new("cumsum", &s, d) : NULL;
-    if (y) running_sums(x, dim, from_end, y);
+    if (y)
+        tp__running_sums(&(tp__sums){.dtype = d,
+                                     .outer = b.outer,
+                                     .size = b.size,
+                                     .inner = b.inner,
+                                     .from_end = from_end,
+                                     .x = tp__ptr(x),
+                                     .y = tp__ptr(y)});
     return y;
 }
 static tp_tensor *cumsum_forward(tp__call *c) {
