@@ -217,12 +217,22 @@ static void fetch(coming *c, int n) {
         memmove(ptr[0], ptr[1], (size_t)n * sizeof(T));                                           \
     }                                                                                             \
     PAST_CACHES(past_##w, loop_##w, T, FROM(1, sizeof(T)))                                        \
+    /* Every other element of each row, straight to where they go. */                             \
+    static void other_##w(const tp__pw_block *b) {                                                \
+        for (int64_t i = 0; i < b->m; i++) {                                                      \
+            T *const to = (T *)((char *)b->ptr[0] + i * b->row[0]);                               \
+            const T *const from = (const T *)((const char *)b->ptr[1] + i * b->row[1]);           \
+            for (int64_t j = 0; j < b->n; j++) to[j] = from[2 * j];                               \
+        }                                                                                         \
+    }                                                                                             \
     static void copy_##w(const tp__pw_block *b) {                                                 \
         static const tp__pw_kernel k = {.all = {.loop = loop_##w, .past = past_##w},              \
                                         .size = {sizeof(T), sizeof(T)}};                          \
         if (b->m > 1 && b->n > 1 && b->col[0] == sizeof(T) && b->row[1] == sizeof(T) &&           \
             b->col[1] > (int64_t)sizeof(T))                                                       \
             across_##w(b);                                                                        \
+        else if (!b->large && b->n > 1 && b->col[0] == sizeof(T) && b->col[1] == 2 * sizeof(T))   \
+            other_##w(b);                                                                         \
         else                                                                                      \
             tp__pw_drive(&k, b);                                                                  \
     }
