@@ -13,8 +13,8 @@
 static const int64_t size_of[TP__DTYPE_COUNT] = {4, 8, 8, 1, 1};
 static const char *const name_of[TP__DTYPE_COUNT] = {"float32", "float64", "int64", "uint8",
                                                      "bool"};
-static const char *const op_name[TP__RED_COUNT] = {"sum",    "prod", "max", "min",     "argmax",
-                                                   "argmin", "any",  "all", "sumsqdev"};
+static const char *const op_name[TP__RED_COUNT] = {
+    "sum", "prod", "max", "min", "argmax", "argmin", "any", "all", "sumsq", "sum64", "sumsqdev"};
 
 static void *get_memory(size_t bytes) {
     void *p = malloc(bytes + 1);
@@ -63,20 +63,26 @@ static tp_dtype result_of(tp__red_op op, tp_dtype d) {
     if (op == TP__RED_ANY || op == TP__RED_ALL) return TP_BOOL;
     if (op == TP__RED_ARGMAX || op == TP__RED_ARGMIN) return TP_INT64;
     if (op == TP__RED_SUM || op == TP__RED_PROD) return d <= TP_FLOAT64 ? d : TP_INT64;
+    if (op == TP__RED_SUM64) return TP_FLOAT64;
     return d;
+}
+
+/* Is it one of floats alone? */
+static bool of_floats(tp__red_op op) {
+    return op == TP__RED_SUMSQ || op == TP__RED_SUM64 || op == TP__RED_SUMSQDEV;
 }
 
 /* Output number o, i by the definition; *scale is what a rounding error is relative to. */
 static long double by_hand(const tp__reduce *r, int64_t o, int64_t i, long double *scale) {
     const tp_dtype d = r->dtype;
-    long double sum = 0, prod = 1, size = 0, dev = 0, best = 0;
+    long double sum = 0, prod = 1, size = 0, dev = 0, best = 0, squares = 0;
     uint64_t wsum = 0, wprod = 1;
     int64_t at = -1;
     bool any = false, all = true;
     for (int64_t k = 0; k < r->red; k++) {
         const int64_t place = (o * r->red + k) * r->inner + i;
         const long double v = number(d, r->x, place);
-        sum += v, prod *= v, size += fabsl(v);
+        sum += v, prod *= v, size += fabsl(v), squares += v * v;
         any |= v != 0, all &= v != 0;
         if (d > TP_FLOAT64)
             wsum += (uint64_t)whole(d, r->x, place), wprod *= (uint64_t)whole(d, r->x, place);
@@ -85,6 +91,8 @@ static long double by_hand(const tp__reduce *r, int64_t o, int64_t i, long doubl
         if (at < 0 || (best == best && (more || v != v))) best = v, at = k;
     }
     *scale = r->op == TP__RED_SUM        ? size
+             : r->op == TP__RED_SUM64    ? size
+             : r->op == TP__RED_SUMSQ    ? squares
              : r->op == TP__RED_PROD     ? fabsl(prod)
              : r->op == TP__RED_SUMSQDEV ? dev
                                          : 0;
@@ -96,6 +104,8 @@ static long double by_hand(const tp__reduce *r, int64_t o, int64_t i, long doubl
     case TP__RED_ARGMIN: return at;
     case TP__RED_ANY: return any;
     case TP__RED_ALL: return all;
+    case TP__RED_SUM64: return sum;
+    case TP__RED_SUMSQ: return squares;
     case TP__RED_SUMSQDEV: return dev;
     default: return best;
     }
@@ -109,7 +119,7 @@ static long double slack(void) {
 
 static void expect_right(const tp__reduce *r) {
     const tp_dtype d = result_of(r->op, r->dtype);
-    const double eps = r->dtype == TP_FLOAT32 ? 0x1p-24 : 0x1p-53;
+    const double eps = r->dtype == TP_FLOAT32 && r->op != TP__RED_SUM64 ? 0x1p-24 : 0x1p-53;
     for (int64_t o = 0; o < r->outer; o++)
         for (int64_t i = 0; i < r->inner; i++) {
             long double scale;
@@ -189,7 +199,7 @@ static void try_reduction(tp__red_op op, tp_dtype d, int64_t outer, int64_t red,
 static void for_each_reduction(int64_t outer, int64_t red, int64_t inner) {
     for (tp__red_op op = 0; op < TP__RED_COUNT; op++)
         for (tp_dtype d = 0; d < TP__DTYPE_COUNT; d++) {
-            if (op == TP__RED_SUMSQDEV && d > TP_FLOAT64) continue;
+            if (of_floats(op) && d > TP_FLOAT64) continue;
             if (red == 0 && op >= TP__RED_MAX && op <= TP__RED_ARGMIN) continue;
             const int kinds = op == TP__RED_SUMSQDEV ? 1 : KINDS;
             for (int kind = 0; kind < kinds; kind++) try_reduction(op, d, outer, red, inner, kind);
@@ -219,12 +229,11 @@ static void long_rows_and_columns(void **state) {
     (void)state;
     static const int64_t shape[][3] = {
         {1, 1000003, 1}, {3, 20011, 1}, {1, 70001, 10}, {1, 2500, 300}, {1, 70, 9001}};
-    static const tp__red_op ops[] = {TP__RED_SUM, TP__RED_MAX, TP__RED_ARGMIN, TP__RED_ALL,
-                                     TP__RED_SUMSQDEV};
+    static const tp__red_op ops[] = {TP__RED_SUM,   TP__RED_MAX,   TP__RED_ARGMIN,  TP__RED_ALL,
+                                     TP__RED_SUMSQ, TP__RED_SUM64, TP__RED_SUMSQDEV};
     for (int i = 0; i < TP__COUNT(shape); i++)
         for (int k = 0; k < TP__COUNT(ops); k++)
-            for (tp_dtype d = TP_FLOAT32; d <= (ops[k] == TP__RED_SUMSQDEV ? TP_FLOAT64 : TP_INT64);
-                 d++)
+            for (tp_dtype d = TP_FLOAT32; d <= (of_floats(ops[k]) ? TP_FLOAT64 : TP_INT64); d++)
                 try_reduction(ops[k], d, shape[i][0], shape[i][1], shape[i][2], PLAIN);
 }
 
@@ -241,6 +250,132 @@ static void large_shapes(void **state) {
         try_reduction(TP__RED_MIN, TP_FLOAT32, shape[i][0], shape[i][1], shape[i][2], WITH_NAN);
     }
     try_reduction(TP__RED_SUMSQDEV, TP_FLOAT32, 1, 4099, 1030, PLAIN);
+    try_reduction(TP__RED_SUM64, TP_FLOAT32, 1, 4099, 1030, PLAIN);
+    try_reduction(TP__RED_SUMSQ, TP_FLOAT32, 1, 2200003, 1, PLAIN);
+}
+
+/* ---- what is computed on the way ------------------------------------------------------------- */
+
+/* A reduction of n numbers that are in memory has the bits of one that makes them as it goes. */
+static void expect_same_bits(const char *what, const tp__reduce *as, const tp__reduce *want) {
+    const int64_t n = as->outer * as->inner;
+    const tp_dtype d = result_of(want->op, want->dtype);
+    assert_int_equal(d, result_of(as->op, as->dtype));
+    run(as);
+    run(want);
+    level_nans(d, as->out, n);
+    level_nans(d, want->out, n);
+    if (memcmp(as->out, want->out, (size_t)(n * size_of[d])))
+        fail_msg("%s [%ld, %ld, %ld] %s: other bits", what, (long)as->outer, (long)as->red,
+                 (long)as->inner, name_of[as->dtype]);
+}
+
+static const int64_t on_the_way[][3] = {
+    {1, 0, 1},    {1, 1, 1},     {7, 3, 1},      {90, 16, 1},    {5, 63, 1},  {5, 64, 1},
+    {3, 65, 1},   {2, 255, 1},   {2, 257, 1},    {70, 512, 1},   {9, 513, 1}, {3, 4095, 1},
+    {2, 4096, 1}, {3, 4097, 1},  {1, 300011, 1}, {300, 1030, 1}, {1, 7, 9},   {3, 300, 10},
+    {1, 600, 77}, {1, 260, 530}, {2, 4200, 513}};
+
+static void squares_are_summed_as_if_in_memory(void **state) {
+    (void)state;
+    for (int i = 0; i < TP__COUNT(on_the_way); i++) {
+        tp__reduce r = {.op = TP__RED_SUMSQ,
+                        .outer = on_the_way[i][0],
+                        .red = on_the_way[i][1],
+                        .inner = on_the_way[i][2]};
+        const int64_t n = r.outer * r.red * r.inner, outs = r.outer * r.inner;
+        double *x = get_memory((size_t)n * 8), *y = get_memory((size_t)n * 8),
+               *out = get_memory((size_t)outs * 16);
+        for (r.dtype = TP_FLOAT32; r.dtype <= TP_FLOAT64; r.dtype++) {
+            fill(r.dtype, x, n, i % 2 ? WITH_NAN : PLAIN);
+            for (int64_t k = 0; k < n; k++) {
+                const float v = r.dtype == TP_FLOAT32 ? ((float *)x)[k] : 0;
+                if (r.dtype == TP_FLOAT32)
+                    ((float *)y)[k] = v * v;
+                else
+                    y[k] = x[k] * x[k];
+            }
+            tp__reduce sum = r;
+            sum.op = TP__RED_SUM;
+            r.x = x, sum.x = y;
+            r.out = out, sum.out = out + outs;
+            expect_same_bits("squares", &r, &sum);
+        }
+        free(x);
+        free(y);
+        free(out);
+    }
+}
+
+static void float32_is_summed_as_if_it_were_float64(void **state) {
+    (void)state;
+    for (int i = 0; i < TP__COUNT(on_the_way); i++) {
+        tp__reduce r = {.op = TP__RED_SUM64,
+                        .dtype = TP_FLOAT32,
+                        .outer = on_the_way[i][0],
+                        .red = on_the_way[i][1],
+                        .inner = on_the_way[i][2]};
+        const int64_t n = r.outer * r.red * r.inner, outs = r.outer * r.inner;
+        float *x = get_memory((size_t)n * 4);
+        double *y = get_memory((size_t)n * 8), *out = get_memory((size_t)outs * 16);
+        fill(TP_FLOAT32, x, n, i % 2 ? WITH_NAN : PLAIN);
+        for (int64_t k = 0; k < n; k++) y[k] = k % 5 ? x[k] : (x[k] = -0.0f);
+        tp__reduce wide = r;
+        wide.op = TP__RED_SUM;
+        wide.dtype = TP_FLOAT64;
+        r.x = x, wide.x = y;
+        r.out = out, wide.out = out + outs;
+        expect_same_bits("sum64", &r, &wide);
+        free(x);
+        free(y);
+        free(out);
+    }
+}
+
+/* Bytes of an element, and where they are. */
+typedef struct lying {
+    const char *x;
+    int64_t size, most;
+} lying;
+
+static const void *read_lying(const void *from, int64_t at, int64_t n, void *to) {
+    const lying *l = from;
+    assert_true(n > 0 && n <= TP__RED_CHUNK && at >= 0 && at + n <= l->most);
+    if (at % 3 == 0) return l->x + at * l->size; /* where it is */
+    return memcpy(to, l->x + at * l->size, (size_t)(n * l->size));
+}
+
+/* Rows that are read piece by piece, on any number of threads. */
+static void elements_that_are_read(void **state) {
+    (void)state;
+    for (int i = 0; i < TP__COUNT(on_the_way); i++)
+        for (tp__red_op op = 0; op < TP__RED_COUNT; op++)
+            for (tp_dtype d = 0; d < TP__DTYPE_COUNT; d++) {
+                tp__reduce r = {.op = op,
+                                .dtype = d,
+                                .outer = on_the_way[i][0],
+                                .red = on_the_way[i][1],
+                                .inner = on_the_way[i][2]};
+                if (of_floats(op) && d > TP_FLOAT64) continue;
+                if (r.inner > 1 || (r.red == 0 && op >= TP__RED_MAX && op <= TP__RED_ARGMIN))
+                    continue;
+                const int64_t n = r.outer * r.red;
+                void *x = get_memory((size_t)(n * size_of[d]));
+                double *out = get_memory((size_t)r.outer * 8), aux[300];
+                fill(d, x, n, i % 2 ? TIES : WITH_NAN);
+                for (int64_t k = 0; k < r.outer; k++) aux[k] = tpt_random_in(-1, 1);
+                r.x = x;
+                r.out = out;
+                r.aux = op == TP__RED_SUMSQDEV ? aux : NULL;
+                run(&r);
+                const lying l = {x, size_of[d], n};
+                r.x = NULL;
+                r.read = read_lying;
+                r.from = &l;
+                expect_same_everywhere(r);
+                free(x);
+                free(out);
+            }
 }
 
 /* A sum of equal numbers is where adding one after the other goes wrong. */
@@ -270,18 +405,23 @@ static void try_alone(tp__red_op op, tp_dtype d, const void *x, int64_t rows, in
     char *const all = get_memory((size_t)(rows * size));
     _Alignas(8) char one[8];
     tp__reduce r = {.op = op, .dtype = d, .outer = rows, .red = n, .inner = 1, .x = x, .out = all};
+    double *const means = get_memory((size_t)rows * 8);
+    for (int64_t i = 0; i < rows; i++) means[i] = (double)i / 8;
+    r.aux = op == TP__RED_SUMSQDEV ? means : NULL;
     run(&r);
     level_nans(result_of(op, d), all, rows);
     r.outer = 1;
     r.out = one;
     for (int64_t i = 0; i < rows; i++) {
         r.x = (const char *)x + i * bytes;
+        if (r.aux) r.aux = means + i;
         run(&r);
         level_nans(result_of(op, d), one, 1);
         if (memcmp(one, all + i * size, (size_t)size))
             fail_msg("%s %s: row %ld of [%ld, %ld]", op_name[op], name_of[d], (long)i, (long)rows,
                      (long)n);
     }
+    free(means);
     free(all);
 }
 
@@ -294,7 +434,7 @@ static void short_rows_are_as_alone(void **state) {
     for (int zeros = 0; zeros < 2; zeros++) {
         for (int i = 0; i < ROWS * MOST; i++)
             f[i] = (float)(g[i] = some[tpt_random_below(zeros ? 2 : TP__COUNT(some))]);
-        for (tp__red_op op = TP__RED_SUM; op <= TP__RED_ARGMIN; op++)
+        for (tp__red_op op = TP__RED_SUM; op < TP__RED_COUNT; op++)
             for (int64_t n = 1; n <= MOST; n++) {
                 try_alone(op, TP_FLOAT32, f, ROWS, n);
                 try_alone(op, TP_FLOAT64, g, ROWS, n);
@@ -512,6 +652,9 @@ int main(void) {
         TPT(random_shapes),
         TPT(long_rows_and_columns),
         TPT(large_shapes),
+        TPT(squares_are_summed_as_if_in_memory),
+        TPT(float32_is_summed_as_if_it_were_float64),
+        TPT(elements_that_are_read),
         TPT(sums_stay_accurate),
         TPT(first_of_equals),
         TPT(short_rows_are_as_alone),

@@ -53,6 +53,8 @@ typedef void (*tp__pw_fn)(const tp__pw_block *b);
 /* x[outer, red, inner] row-major and dense -> out[outer, inner].
  * SUM, PROD: f32 -> f32, f64 -> f64, i64/u8/bool -> i64. MAX, MIN: same dtype; NaN wins.
  * ARGMAX, ARGMIN: -> i64, the first; NaN wins. ANY, ALL: any dtype -> bool (uint8 0 or 1).
+ * SUMSQ: sum of x^2, with the bits of SUM of these squares; floats. SUM64: floats -> f64, with the
+ * bits of SUM of x in f64.
  * SUMSQDEV: sum of (x - m)^2, m the f64 mean given per output in `aux` (f64[outer, inner]); floats.
  * red = 0 gives the identity (SUM 0, PROD 1, ANY 0, ALL 1); MAX, MIN, ARG* are not called with it.
  * Float sums: 4 x 16 fixed lanes within chunks of TP__RED_CHUNK, columns by four rows at a time (of
@@ -66,6 +68,8 @@ typedef enum tp__red_op {
     TP__RED_ARGMIN,
     TP__RED_ANY,
     TP__RED_ALL,
+    TP__RED_SUMSQ,
+    TP__RED_SUM64,
     TP__RED_SUMSQDEV,
     TP__RED_COUNT
 } tp__red_op;
@@ -76,6 +80,10 @@ typedef struct tp__reduce {
     const void *x;
     void *out;
     const double *aux;
+    /* NULL, or inner is 1 and what is read here takes the place of x: the n elements from number
+     * `at` on, at most TP__RED_CHUNK, in `to` or where they are. Called by any thread. */
+    const void *(*read)(const void *from, int64_t at, int64_t n, void *to);
+    const void *from;
 } tp__reduce;
 /* Bytes of scratch that tp__reduce_run wants for this job (may be 0). */
 size_t tp__reduce_workspace(const tp__reduce *r);

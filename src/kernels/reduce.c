@@ -117,10 +117,34 @@ static bool is_narrow(const plan *p, int64_t n) {
 }
 
 /* Rows [from, to) of a tensor whose inner size is 1 and whose rows are one chunk each. */
-static void reduce_whole_rows(const plan *p, int64_t from, int64_t to) {
+static void reduce_whole_rows(const tp__reduce *r, const tp__red_kernel *k, int64_t from,
+                              int64_t to, char *acc) {
+    const char *x = (const char *)r->x + from * r->red * (int64_t)k->in;
+    k->rows(x, to - from, r->red, r->red, 0, r->aux ? r->aux + from : NULL,
+            acc + from * (int64_t)k->acc);
+}
+
+/* The same where elements are read into a buffer: as many rows at a time as that holds. */
+TP__APART static void read_whole_rows(const tp__reduce *r, const tp__red_kernel *k, int64_t from,
+                                      int64_t to, char *acc) {
+    _Alignas(64) char data[TP__RED_CHUNK * sizeof(double)];
+    const int64_t most = r->red ? TP__RED_CHUNK / r->red : to - from;
+    for (int64_t n; from < to; from += n) {
+        n = to - from < most ? to - from : most;
+        const void *x = r->red ? r->read(r->from, from * r->red, n * r->red, data) : data;
+        k->rows(x, n, r->red, r->red, 0, r->aux ? r->aux + from : NULL,
+                acc + from * (int64_t)k->acc);
+    }
+}
+
+/* Chunk number `item` of rows that are several. */
+TP__APART static void read_chunk(const plan *p, int64_t item) {
+    _Alignas(64) char data[TP__RED_CHUNK * sizeof(double)];
     const tp__reduce *r = p->r;
-    p->k->rows((const char *)r->x + from * r->red * p->size, to - from, r->red, r->red, 0,
-               r->aux ? r->aux + from : NULL, p->acc + from * (int64_t)p->k->acc);
+    const int64_t o = item / p->chunks, at = item % p->chunks * p->chunk;
+    const int64_t n = r->red - at < p->chunk ? r->red - at : p->chunk;
+    p->k->rows(r->read(r->from, o * r->red + at, n, data), 1, n, n, at, r->aux ? r->aux + o : NULL,
+               p->acc + item * (int64_t)p->k->acc);
 }
 
 /* Can whole chunks of a row be reduced as if they were rows? */
@@ -160,7 +184,11 @@ static void run_tile(void *ctx, int64_t tile) {
     const int64_t from = tile * p->group,
                   to = from + p->group < p->items ? from + p->group : p->items;
     if (p->r->inner == 1 && p->chunks == 1) {
-        reduce_whole_rows(p, from, to);
+        (p->r->read ? read_whole_rows : reduce_whole_rows)(p->r, p->k, from, to, p->acc);
+        return;
+    }
+    if (p->r->read) {
+        for (int64_t item = from; item < to; item++) read_chunk(p, item);
         return;
     }
     for (int64_t item = from; item < to;) {
@@ -190,7 +218,7 @@ void tp__reduce_run(const tp__reduce *r, void *workspace) {
     if (r->outer <= 0 || r->inner <= 0) return;
     const tp__red_kernel *k = kernel_of(r);
     if (is_small(r, k)) {
-        k->rows(r->x, r->outer, r->red, r->red, 0, r->aux, r->out);
+        (r->read ? read_whole_rows : reduce_whole_rows)(r, k, 0, r->outer, r->out);
         return;
     }
     plan p = make_plan(r);

@@ -56,6 +56,22 @@ TP__VECTOR(f32, float)
 TP__VECTOR(f64, double)
 #undef TP__VECTOR
 
+/* As many numbers of a dtype as a vector of double has, as double: gcc 12 makes several steps of a
+ * conversion to 512 bits. */
+TP__INLINE vec_f64 load_wide_f64(const void *p) {
+    return load_f64(p);
+}
+TP__INLINE vec_f64 load_wide_f32(const void *p) {
+#if TP_ISA_LEVEL >= 4
+    return (vec_f64)_mm512_cvtps_pd(_mm256_loadu_ps(p));
+#elif TP_ISA_LEVEL >= 3
+    return (vec_f64)_mm256_cvtps_pd(_mm_loadu_ps(p));
+#else
+    const float *const x = p;
+    return (vec_f64){(double)x[0], (double)x[1]};
+#endif
+}
+
 #if TP_ISA_LEVEL >= 4
 typedef __mmask16 mask_f32;
 typedef __mmask8 mask_f64;
