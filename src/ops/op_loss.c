@@ -17,25 +17,41 @@ static bool same_shape(const char *what, const tp_tensor *a, const char *nb, con
 
 /* ---- l1, mse --------------------------------------------------------------------------------- */
 
-tp_tensor *tp_l1_loss(tp_tensor *a, tp_tensor *b) {
-    if (!a || !b) return tp__error_null("l1_loss"), NULL;
-    if (!same_shape("l1_loss", a, "target", b)) return NULL;
-    return tp_mean(tp_abs(tp_sub(a, b)));
+static tp_tensor *shared_by(tp_tensor *sum, int64_t numel) {
+    tp_tensor *n = sum ? tp_scalar((double)numel, (tp_dtype)sum->dtype) : NULL;
+    return n ? tp__pw(TP__PW_div, sum, n) : NULL;
 }
-
 static tp_tensor *mean_of(tp_tensor *x) {
-    tp_tensor *s = x ? tp__fold("loss", TP__RED_SUM, x, (1u << x->ndim) - 1, false) : NULL;
-    tp_tensor *n = s ? tp_scalar((double)x->numel, (tp_dtype)s->dtype) : NULL;
-    return n ? tp__pw(TP__PW_div, s, n) : NULL;
+    if (!x) return NULL;
+    return shared_by(tp__fold("loss", TP__RED_SUM, x, (1u << x->ndim) - 1, false), x->numel);
 }
-/* in[i] - in[1 - i], in the dtype to which they promote. */
-static tp_tensor *difference(const tp__call *c, int i) {
+/* Both in the dtype to which they promote. */
+static bool promoted(const tp__call *c, tp_tensor *in[2]) {
     const tp_dtype d = tp__result_type(c->in, 2);
-    tp_tensor *a = tp__to(c->in[i], d), *b = a ? tp__to(c->in[1 - i], d) : NULL;
-    return b && tp__need_float("mse_loss", b) ? tp__pw(TP__PW_sub, a, b) : NULL;
+    in[0] = tp__to(c->in[0], d);
+    in[1] = in[0] ? tp__to(c->in[1], d) : NULL;
+    return in[1] && tp__need_float(c->op->name, in[1]);
 }
+/* The mean of of(a - b). */
+static tp_tensor *difference_forward(const tp__call *c, tp__pw_op of) {
+    tp_tensor *in[2];
+    if (!promoted(c, in)) return NULL;
+    return shared_by(tp__sum_of_difference(c->op->name, of, in[0], in[1]), in[0]->numel);
+}
+/* in[i] - in[1 - i] */
+static tp_tensor *difference(const tp__call *c, int i) {
+    tp_tensor *in[2];
+    return promoted(c, in) ? tp__pw(TP__PW_sub, in[i], in[1 - i]) : NULL;
+}
+/* As in torch a bool is no number to subtract here, though for mse_loss it is. */
+static tp_tensor *l1_forward(tp__call *c) {
+    if (c->in[0]->dtype == TP_BOOL || c->in[1]->dtype == TP_BOOL)
+        return tp__fail(TP_EDTYPE, "l1_loss: not defined for bool (tp_to makes numbers of it)");
+    return difference_forward(c, TP__PW_abs);
+}
+static const tp__op op_l1 = {.name = "l1_loss", .forward = l1_forward};
 static tp_tensor *mse_forward(tp__call *c) {
-    return mean_of(tp__pw(TP__PW_square, difference(c, 0), NULL));
+    return difference_forward(c, TP__PW_square);
 }
 /* +-2 (a - b) / n * g */
 static tp_tensor *mse_backward(const tp__call *c, tp_tensor *g, int i) {
@@ -48,12 +64,22 @@ static const tp__op op_mse = {.name = "mse_loss",
                               .saves = TP__SAVE_IN(0) | TP__SAVE_IN(1),
                               .forward = mse_forward,
                               .backward = mse_backward};
-tp_tensor *tp_mse_loss(tp_tensor *a, tp_tensor *b) {
-    if (!a || !b) return tp__error_null("mse_loss"), NULL;
-    if (!same_shape("mse_loss", a, "target", b)) return NULL;
+static tp_tensor *distance(const tp__op *op, tp_tensor *a, tp_tensor *b) {
+    if (!a || !b) return tp__error_null(op->name), NULL;
+    if (!same_shape(op->name, a, "target", b)) return NULL;
     tp_tensor *in[2] = {a, b};
-    tp__call c = {.op = &op_mse, .in = in, .nin = 2};
+    tp__call c = {.op = op, .in = in, .nin = 2};
     return tp__apply(&c);
+}
+/* What is recorded are the ops of which it is made, as in torch: backward reads the difference, and
+ * a and b may have changed by then. */
+tp_tensor *tp_l1_loss(tp_tensor *a, tp_tensor *b) {
+    const bool tracked = a && b && (a->requires_grad || b->requires_grad);
+    if (!tracked || !tp__records(tp__here())) return distance(&op_l1, a, b);
+    return same_shape("l1_loss", a, "target", b) ? tp_mean(tp_abs(tp_sub(a, b))) : NULL;
+}
+tp_tensor *tp_mse_loss(tp_tensor *a, tp_tensor *b) {
+    return distance(&op_mse, a, b);
 }
 
 /* ---- cross entropy --------------------------------------------------------------------------- */

@@ -200,10 +200,7 @@ tp_tensor *tp_std_dim(tp_tensor *x, tp_dims dims, int flags) {
 
 static tp_tensor *norm_forward(tp__call *c) {
     tp_tensor *x = c->in[0];
-    tp_tensor *squares = tp__pw(TP__PW_square, x, NULL);
-    return squares ? tp__pw(TP__PW_sqrt,
-                            tp__fold("norm", TP__RED_SUM, squares, every_axis(x), false), NULL)
-                   : NULL;
+    return tp__pw(TP__PW_sqrt, tp__fold("norm", TP__RED_SUMSQ, x, every_axis(x), false), NULL);
 }
 /* x / norm * g; 0 where the norm is 0, as in torch. */
 static tp_tensor *norm_backward(const tp__call *c, tp_tensor *g, int i) {

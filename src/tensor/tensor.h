@@ -145,6 +145,9 @@ void tp__fill_int(tp_tensor *x, int64_t v);
 tp_tensor *tp__fold(const char *what, tp__red_op op, tp_tensor *x, uint32_t axes, bool keepdim);
 /* sum of (x - mean)^2 over the axes, with the means in float64; x is floating. */
 tp_tensor *tp__fold_sqdev(const char *what, tp_tensor *x, uint32_t axes, bool keepdim);
+/* The sum over all elements of of(a - b), which is never in memory; a and b are of one shape and of
+ * one floating dtype. NULL for NULL. */
+tp_tensor *tp__sum_of_difference(const char *what, tp__pw_op of, tp_tensor *a, tp_tensor *b);
 int64_t tp__count_axes(const tp_tensor *x, uint32_t axes); /* elements that go into one result */
 /* Sum x down to a shape that broadcasts to x's; x itself if it has that shape. */
 tp_tensor *tp__sum_to(tp_tensor *x, const tp_shape *shape);
