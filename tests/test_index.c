@@ -249,6 +249,7 @@ static void strides_of_short_axes(void **state) {
     assert_int_equal(tp_stride(tp_at(tp_at(x, ":1"), "..."), 0), 1);        /* as it was */
     tp_tensor *none = tp_at(tp_ones(TP_SHAPE(2, 3), TP_FLOAT32), ":, 1:1"); /* [2, 0] */
     assert_int_equal(tp_stride(tp_view(none, TP_SHAPE(2, 0)), 0), 3);
+    assert_int_equal(tp_stride(tp_sort(tp_ones(TP_SHAPE(2, 1), TP_FLOAT32), 0, 0, NULL), 1), 1);
     assert_ptr_equal(tp_flatten(x, 1, 1), x);
     tp_scope_end(s);
 }

@@ -24,10 +24,12 @@ static tp_tensor *exchanged(tp_tensor *x, int dim) {
     if (own != view) tp__drop(view);
     return own;
 }
-/* The same with *x, which is not needed any more. */
-static bool exchange(tp_tensor **x, int dim) {
-    tp_tensor *own = exchanged(*x, dim);
-    if (own != *x) tp__drop(*x);
+/* *x exchanged back: always a copy, as a result is no view, though it may look like one. */
+static bool exchange_back(tp_tensor **x, int dim) {
+    if ((*x)->ndim < 2 || dim == (*x)->ndim - 1) return true;
+    tp_tensor *view = tp__swapped(*x, dim, (*x)->ndim - 1), *own = tp__clone(view);
+    if (view) tp__drop(view);
+    tp__drop(*x);
     *x = own;
     return own;
 }
@@ -56,7 +58,7 @@ static bool order_lanes(tp__call *c, tp_tensor **y, tp_tensor **index) {
     *index = tp__new(c->op->name, &s, TP_INT64);
     if (!*index || !order_rows(c, x, y ? *y : NULL, *index)) return false;
     if (x != c->in[0]) tp__drop(x);
-    return (!y || exchange(y, dim)) && exchange(index, dim);
+    return (!y || exchange_back(y, dim)) && exchange_back(index, dim);
 }
 static tp_tensor *sort_forward(tp__call *c) {
     tp_tensor *y;
