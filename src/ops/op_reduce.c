@@ -74,15 +74,13 @@ static const tp__op op_mean = {.name = "mean",
 static tp_tensor *prod_forward(tp__call *c) {
     return tp__fold("prod", TP__RED_PROD, c->in[0], axes_of(c), keeps(c));
 }
-/* d prod / d x[i] is the product of the others: prod / x[i], but where there is a zero in the
- * group. Then the zeros are made ones: only a group's single zero has a gradient. */
-static tp_tensor *prod_backward(const tp__call *c, tp_tensor *g, int i) {
-    tp_tensor *x = c->in[i];
-    const uint32_t axes = axes_of(c);
+/* The product of the others in a group where there may be zeros: those are made ones, and only a
+ * group's single zero has other than 0. */
+static tp_tensor *others_of_zeros(tp_tensor *x, uint32_t axes) {
     const tp_dtype d = (tp_dtype)x->dtype;
-    tp_tensor *zero = tp_scalar(0, d), *one = tp_scalar(1, d);
+    tp_tensor *zero = tp_scalar(0, d);
     tp_tensor *is0 = zero ? tp__to(tp__pw(TP__PW_eq, x, zero), d) : NULL;
-    tp_tensor *filled = is0 && one ? tp__pw(TP__PW_add, x, is0) : NULL; /* zeros are ones now */
+    tp_tensor *filled = is0 ? tp__pw(TP__PW_add, x, is0) : NULL; /* zeros are ones now */
     tp_tensor *zeros = filled ? tp__fold("prod", TP__RED_SUM, is0, axes, true) : NULL;
     tp_tensor *others =
         zeros ? tp__pw(TP__PW_div, tp__fold("prod", TP__RED_PROD, filled, axes, true), filled)
@@ -90,7 +88,18 @@ static tp_tensor *prod_backward(const tp__call *c, tp_tensor *g, int i) {
     if (!others) return NULL;
     tp_tensor *left = tp__pw(TP__PW_sub, zeros, is0); /* zeros among the others */
     tp_tensor *alive = left ? tp__to(tp__pw(TP__PW_eq, left, zero), d) : NULL;
-    return tp__pw(TP__PW_mul, tp__pw(TP__PW_mul, others, alive), tp__spread(g, x, axes));
+    return tp__pw(TP__PW_mul, others, alive);
+}
+/* d prod / d x[i] is the product of the others: prod / x[i], but where there is a zero. */
+static tp_tensor *prod_backward(const tp__call *c, tp_tensor *g, int i) {
+    tp_tensor *x = c->in[i];
+    const uint32_t axes = axes_of(c);
+    const tp_tensor *all = tp__fold("prod", TP__RED_ALL, x, every_axis(x), false);
+    if (!all) return NULL;
+    tp_tensor *others = *(const uint8_t *)tp__ptr(all)
+                            ? tp__pw(TP__PW_div, tp__fold("prod", TP__RED_PROD, x, axes, true), x)
+                            : others_of_zeros(x, axes);
+    return others ? tp__pw(TP__PW_mul, others, tp__spread(g, x, axes)) : NULL;
 }
 static const tp__op op_prod = {.name = "prod",
                                .grad_fn = "ProdBackward0",
