@@ -457,6 +457,33 @@ static void unique_values_of_random_tensors(void **state) {
     }
 }
 
+/* Element i of a dense tensor of three axes lies where its axes say, from whichever end. */
+static void check_flip(tp_tensor *x, uint32_t axes, tp_tensor *y) {
+    const int64_t a = tp_size(x, 0), b = tp_size(x, 1), c = tp_size(x, 2);
+    const size_t size = (size_t)tp_dtype_size(tp_dtype_of(x));
+    const char *from = tp_data_ptr(x), *got = tp_data_ptr(y);
+    for (int64_t at = 0; at < tp_numel(x); at++, got += size) {
+        const int64_t i = at / (b * c), j = at / c % b, k = at % c;
+        const int64_t place = ((axes & 1 ? a - 1 - i : i) * b + (axes & 2 ? b - 1 - j : j)) * c +
+                              (axes & 4 ? c - 1 - k : k);
+        assert_memory_equal(got, from + (size_t)place * size, size);
+    }
+}
+static void flips_of_random_tensors(void **state) {
+    (void)state;
+    for (int round = 0; round < ORDER_ROUNDS; round++) {
+        const tp_scope s = tp_scope_begin();
+        const int longest = (int)tpt_random_below(3);
+        tp_tensor *x = draw_lanes((tp_dtype)(round % TP__DTYPE_COUNT), draw_size(), longest, round);
+        const uint32_t axes = 1 + (uint32_t)tpt_random_below(7);
+        tp_dims dims = {.n = 0};
+        for (int d = 0; d < 3; d++)
+            if (axes >> d & 1) dims.dim[dims.n++] = d;
+        check_flip(tp_contiguous(x), axes, tp_flip(x, dims));
+        tp_scope_end(s);
+    }
+}
+
 /* ---- running sums ---------------------------------------------------------------------------- */
 
 /* y is the sums of dense x along dim, bit by bit, from the start or from the end. */
@@ -539,6 +566,7 @@ int main(void) {
         TPT(strides_of_short_axes),
         TPT(orders_of_random_tensors),
         TPT(unique_values_of_random_tensors),
+        TPT(flips_of_random_tensors),
         TPT(sums_of_random_tensors),
         TPT(order_may_lack_memory),
     };

@@ -217,13 +217,19 @@ static void fetch(coming *c, int n) {
         memmove(ptr[0], ptr[1], (size_t)n * sizeof(T));                                           \
     }                                                                                             \
     PAST_CACHES(past_##w, loop_##w, T, FROM(1, sizeof(T)))                                        \
-    /* Every other element of each row, straight to where they go. */                             \
-    static void other_##w(const tp__pw_block *b) {                                                \
+    /* Rows of elements `step` apart, a constant, straight to where they go. */                   \
+    TP__INLINE void apart_##w(const tp__pw_block *b, int64_t step) {                              \
         for (int64_t i = 0; i < b->m; i++) {                                                      \
             T *const to = (T *)((char *)b->ptr[0] + i * b->row[0]);                               \
             const T *const from = (const T *)((const char *)b->ptr[1] + i * b->row[1]);           \
-            for (int64_t j = 0; j < b->n; j++) to[j] = from[2 * j];                               \
+            for (int64_t j = 0; j < b->n; j++) to[j] = from[step * j];                            \
         }                                                                                         \
+    }                                                                                             \
+    static void other_##w(const tp__pw_block *b) {                                                \
+        apart_##w(b, 2);                                                                          \
+    }                                                                                             \
+    static void backwards_##w(const tp__pw_block *b) {                                            \
+        apart_##w(b, -1);                                                                         \
     }                                                                                             \
     static void copy_##w(const tp__pw_block *b) {                                                 \
         static const tp__pw_kernel k = {.all = {.loop = loop_##w, .past = past_##w},              \
@@ -231,6 +237,8 @@ static void fetch(coming *c, int n) {
         if (b->m > 1 && b->n > 1 && b->col[0] == sizeof(T) && b->row[1] == sizeof(T) &&           \
             b->col[1] > (int64_t)sizeof(T))                                                       \
             across_##w(b);                                                                        \
+        else if (b->n > 1 && b->col[0] == sizeof(T) && b->col[1] == -(int64_t)sizeof(T))          \
+            backwards_##w(b);                                                                     \
         else if (!b->large && b->n > 1 && b->col[0] == sizeof(T) && b->col[1] == 2 * sizeof(T))   \
             other_##w(b);                                                                         \
         else                                                                                      \
