@@ -26,6 +26,12 @@
 #define TP__LIKELY(x) __builtin_expect(!!(x), 1)
 #define TP__UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define TP__APART __attribute__((noinline)) /* so that what calls it seldom saves no registers */
+#define TP__INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define TP__UNROLL /* does so by itself */
+#else
+#define TP__UNROLL _Pragma("GCC unroll 16")
+#endif
 #define TP__COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
 
 /* ---- arithmetic ---- */

@@ -136,6 +136,40 @@ void tp__cross_entropy(tp_dtype d, const void *x, const int64_t *t, void *loss, 
 void tp__cross_entropy_backward(tp_dtype d, const void *x, const int64_t *t, const void *lse,
                                 const void *g, int64_t g_step, void *gx, int64_t rows, int64_t n);
 
+/* ---- positions and masks: pick.c, mask.c ----------------------------------------------------- */
+
+/* The elements of y[outer, n, inner], dense, and those of x, o * x_outer + p * x_n + i * x_inner,
+ * where p is the position of y[o][j][i] or, of_rows, the one of all y[..][j][..]. Steps are in
+ * elements. */
+typedef struct tp__pick {
+    tp_dtype dtype;
+    int64_t outer, n, inner;
+    int64_t x_outer, x_n, x_inner;
+    bool of_rows;
+    bool one_row; /* y is [inner], for all positions */
+    const int64_t *p;
+    void *x, *y;
+} tp__pick;
+/* y from x. false, and part of y is as it was: a position is not in [0, size). */
+bool tp__pick_take(const tp__pick *k, int64_t size);
+/* x from y, and floats of y added to x, in order where positions repeat. All are in range. */
+void tp__pick_put(const tp__pick *k);
+void tp__pick_add(const tp__pick *k);
+bool tp__positions_fit(const int64_t *p, int64_t n, int64_t size); /* are all in [0, size)? */
+
+/* A dense mask in parts, and how many elements are true before each: set by tp__mask_count. */
+enum { TP__MASK_PARTS = 64, TP__MASK_AXES = 8 };
+typedef struct tp__mask {
+    const uint8_t *is;
+    int64_t n, part, parts, before[TP__MASK_PARTS + 1];
+} tp__mask;
+int64_t tp__mask_count(tp__mask *m, const uint8_t *is, int64_t n); /* all that are true */
+/* y: the elements of x[n] where the mask is true; and x from these, with 0 elsewhere. */
+void tp__mask_choose(tp__mask *m, tp_dtype d, const void *x, void *y);
+void tp__mask_spread(tp__mask *m, tp_dtype d, const void *y, void *x);
+/* out[][ndim]: where the mask, of axes dim[ndim], TP__MASK_AXES at most, is true. */
+void tp__mask_places(tp__mask *m, const int64_t *dim, int ndim, int64_t *out);
+
 /* ---- order and running sums: sort.c, scan.c -------------------------------------------------- */
 
 /* The first k of the order of each row of x[rows, n], of any dtype: their positions to

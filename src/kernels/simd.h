@@ -16,12 +16,6 @@
 #include <immintrin.h>
 #endif
 
-#define TP__INLINE static inline __attribute__((always_inline))
-#ifdef __clang__
-#define TP__UNROLL /* does so by itself */
-#else
-#define TP__UNROLL _Pragma("GCC unroll 16")
-#endif
 
 enum {
     VECTOR_BYTES = TP_ISA_LEVEL >= 4   ? 64

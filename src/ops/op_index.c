@@ -1,7 +1,8 @@
 /* op_index.c -- indexing with tensors: masks and lists of positions, read and write.
  *
- * A position list is checked once, up front; after that rows are moved as bytes. Backward adds what
- * arrives at each position in order, so repeated positions give the same bits on every run. */
+ * Backward adds what arrives at each position in order, so repeated positions give the same bits on
+ * every run. It reads the list that forward was given, if that is int64 and counts from the start;
+ * the tape watches whether that has changed. */
 #include "ops/ops.h"
 #include <inttypes.h>
 
@@ -10,12 +11,16 @@ static tp_tensor *like(const tp_tensor *x, bool zeros) {
     return (zeros ? tp__new_zeros : tp__new)("index", &s, (tp_dtype)x->dtype);
 }
 
-/* Indices as dense int64 in [0, size): negative ones count from the end. NULL with an error. */
-static tp_tensor *positions(const char *what, tp_tensor *index, int64_t size) {
+/* An index as dense int64: itself, if it is that. */
+static tp_tensor *dense_index(const char *what, tp_tensor *index) {
     if (index->dtype != TP_INT64 && index->dtype != TP_UINT8)
         return tp__fail(TP_EDTYPE, "%s: an index must be int64, not %s", what,
                         tp_dtype_name((tp_dtype)index->dtype));
-    tp_tensor *own = index->dtype == TP_INT64 ? tp__clone(index) : tp__to(index, TP_INT64);
+    return tp__contiguous(tp__to(index, TP_INT64));
+}
+/* A copy in which no position counts from the end. NULL with an error if one is out of range. */
+static tp_tensor *from_start(const char *what, const tp_tensor *index, int64_t size) {
+    tp_tensor *own = tp__clone(index);
     if (!own) return NULL;
     int64_t *p = tp__ptr(own);
     for (int64_t i = 0; i < own->numel; i++) {
@@ -28,35 +33,39 @@ static tp_tensor *positions(const char *what, tp_tensor *index, int64_t size) {
     }
     return own;
 }
-
-/* dst[i] += src[i] for n floats of dtype d. */
-static void add_row(tp_dtype d, void *dst, const void *src, int64_t n) {
-    if (d == TP_FLOAT32)
-        for (int64_t i = 0; i < n; i++) ((float *)dst)[i] += ((const float *)src)[i];
-    else
-        for (int64_t i = 0; i < n; i++) ((double *)dst)[i] += ((const double *)src)[i];
+/* Indices as dense int64 in [0, size): negative ones count from the end. NULL with an error. */
+static tp_tensor *positions(const char *what, tp_tensor *index, int64_t size) {
+    tp_tensor *dense = dense_index(what, index);
+    if (!dense || tp__positions_fit(tp__ptr(dense), dense->numel, size)) return dense;
+    return from_start(what, dense, size);
 }
 
 /* ---- rows: dense memory seen as [outer, size, inner] ----------------------------------------- */
 
-/* y[o][i] = x[o][p[i]] for n positions. */
-static void take_rows(const tp_tensor *x, tp__blocks b, const int64_t *p, int64_t n, tp_tensor *y) {
-    const size_t row = (size_t)(b.inner * tp__size_of((tp_dtype)x->dtype));
-    for (int64_t o = 0; o < b.outer; o++)
-        for (int64_t i = 0; i < n; i++)
-            memcpy((char *)tp__ptr(y) + (size_t)(o * n + i) * row,
-                   (char *)tp__ptr(x) + (size_t)(o * b.size + p[i]) * row, row);
+/* y[o][i] and x[o][p[i]] for the positions p, each `inner` elements. */
+static tp__pick rows_of(const tp_tensor *x, tp__blocks b, const tp_tensor *p, const tp_tensor *y) {
+    return (tp__pick){.dtype = (tp_dtype)x->dtype,
+                      .outer = b.outer,
+                      .n = p->numel,
+                      .inner = b.inner,
+                      .x_outer = b.size * b.inner,
+                      .x_n = b.inner,
+                      .x_inner = 1,
+                      .of_rows = true,
+                      .p = tp__ptr(p),
+                      .x = tp__ptr(x),
+                      .y = tp__ptr(y)};
+}
+static void take_rows(const tp_tensor *x, tp__blocks b, const tp_tensor *p, tp_tensor *y) {
+    const tp__pick k = rows_of(x, b, p, y);
+    tp__pick_take(&k, b.size);
 }
 /* The gradient of that: g laid into zeros like x, added up where positions repeat. */
-static tp_tensor *add_rows(const tp_tensor *x, tp__blocks b, const tp_tensor *rows, tp_tensor *g) {
+static tp_tensor *add_rows(const tp_tensor *x, tp__blocks b, const tp_tensor *p, tp_tensor *g) {
     tp_tensor *gx = like(x, true);
     if (!gx || !(g = tp__contiguous(g))) return NULL;
-    const int64_t *p = tp__ptr(rows), n = rows->numel;
-    const int64_t row = b.inner * tp__size_of((tp_dtype)g->dtype);
-    for (int64_t o = 0; o < b.outer; o++)
-        for (int64_t k = 0; k < n; k++)
-            add_row((tp_dtype)g->dtype, (char *)tp__ptr(gx) + (o * b.size + p[k]) * row,
-                    (char *)tp__ptr(g) + (o * n + k) * row, b.inner);
+    const tp__pick k = rows_of(gx, b, p, g);
+    tp__pick_add(&k);
     return gx;
 }
 
@@ -71,7 +80,7 @@ static tp_tensor *index_select_forward(tp__call *c) {
     if (s.ndim) s.dim[dim] = ix->numel;
     tp_tensor *y = tp__new("index_select", &s, (tp_dtype)x->dtype);
     if (!y) return NULL;
-    take_rows(x, tp__around(x, dim), tp__ptr(ix), ix->numel, y);
+    take_rows(x, tp__around(x, dim), ix, y);
     c->extra[0] = ix;
     return y;
 }
@@ -97,15 +106,38 @@ tp_tensor *tp_index_select(tp_tensor *x, int dim, tp_tensor *index) {
 
 /* ---- gather ---------------------------------------------------------------------------------- */
 
-/* Element offset in x of each element of ix (dense, same rank), with its own position along dim. */
-static int64_t offset_of(const tp_tensor *x, const tp_tensor *ix, int dim, int64_t k, int64_t at) {
-    int64_t off = 0;
-    for (int d = ix->ndim - 1; d >= 0; d--) {
-        const int64_t i = k % ix->shape[d];
-        k /= ix->shape[d];
-        off += (d == dim ? at : i) * x->stride[d];
+/* Do the axes from `from` to `end`, of an index's sizes, go on by one step in x? */
+static bool one_step(const tp_tensor *x, const tp_tensor *ix, int from, int end, int64_t *step) {
+    int64_t size = 1;
+    *step = 0;
+    for (int d = end - 1; d >= from; d--) {
+        if (ix->shape[d] == 1) continue;
+        if (size == 1) *step = x->stride[d];
+        if (x->stride[d] != *step * size) return false;
+        size *= ix->shape[d];
     }
-    return off;
+    return true;
+}
+/* What moves between x and the dense y, which has the shape of the dense ix. false: x does not lie
+ * so that it could. */
+static bool lies_for(const tp_tensor *x, const tp_tensor *ix, int dim, const tp_tensor *y,
+                     tp__pick *k) {
+    const tp__blocks b = tp__around(ix, dim);
+    *k = (tp__pick){.dtype = (tp_dtype)x->dtype,
+                    .outer = b.outer,
+                    .n = b.size,
+                    .inner = b.inner,
+                    .x_n = x->ndim ? x->stride[dim] : 0,
+                    .p = tp__ptr(ix),
+                    .x = tp__ptr(x),
+                    .y = tp__ptr(y)};
+    return one_step(x, ix, 0, dim, &k->x_outer) && one_step(x, ix, dim + 1, x->ndim, &k->x_inner);
+}
+/* The part of x to which ix can lead. */
+static tp_tensor *within_reach(const tp_tensor *x, const tp_tensor *ix, int dim) {
+    tp_shape s = tp__shape(ix);
+    s.dim[dim] = x->shape[dim];
+    return tp__view(x, s.ndim, s.dim, x->stride, x->offset);
 }
 static bool gather_fits(const tp_tensor *x, const tp_tensor *ix, int dim) {
     bool fits = x->ndim == ix->ndim;
@@ -122,27 +154,40 @@ static tp_tensor *gather_forward(tp__call *c) {
     const int dim = (int)c->u.v.n[0];
     tp_tensor *x = c->in[0];
     if (!gather_fits(x, c->in[1], dim)) return NULL;
-    tp_tensor *ix = positions("gather", c->in[1], x->ndim ? x->shape[dim] : 1), *y = NULL;
+    tp_tensor *ix = dense_index("gather", c->in[1]), *y = NULL;
     const tp_shape s = tp__shape(c->in[1]);
+    const int64_t size = x->ndim ? x->shape[dim] : 1;
     if (ix) y = tp__new("gather", &s, (tp_dtype)x->dtype);
     if (!y) return NULL;
-    const int64_t *p = tp__ptr(ix);
-    const size_t es = (size_t)tp_dtype_size((tp_dtype)x->dtype);
-    for (int64_t k = 0; k < y->numel; k++)
-        memcpy((char *)tp__ptr(y) + (size_t)k * es,
-               (char *)tp__ptr(x) + (size_t)offset_of(x, ix, dim, k, p[k]) * es, es);
+    tp__pick k;
+    if (!lies_for(x, ix, dim, y, &k)) {
+        x = tp__contiguous(within_reach(x, ix, dim));
+        if (!x) return NULL;
+        lies_for(x, ix, dim, y, &k);
+    }
+    if (!tp__pick_take(&k, size)) {
+        if (!(ix = from_start("gather", ix, size))) return NULL;
+        k.p = tp__ptr(ix);
+        tp__pick_take(&k, size);
+    }
     c->extra[0] = ix;
     return y;
 }
 static tp_tensor *gather_backward(const tp__call *c, tp_tensor *g, int i) {
     (void)i;
+    const int dim = (int)c->u.v.n[0];
     tp_tensor *gx = like(c->in[0], true), *ix = c->extra[0];
     if (!gx || !(g = tp__contiguous(g))) return NULL;
-    const int64_t *p = tp__ptr(ix), es = tp_dtype_size((tp_dtype)g->dtype);
-    for (int64_t k = 0; k < g->numel; k++)
-        add_row((tp_dtype)g->dtype,
-                (char *)tp__ptr(gx) + offset_of(gx, ix, (int)c->u.v.n[0], k, p[k]) * es,
-                (char *)tp__ptr(g) + k * es, 1);
+    tp__pick k;
+    if (lies_for(gx, ix, dim, g, &k)) {
+        tp__pick_add(&k);
+        return gx;
+    }
+    tp_tensor *part = within_reach(gx, ix, dim), *dense = part ? like(part, true) : NULL;
+    if (!dense) return NULL;
+    lies_for(dense, ix, dim, g, &k);
+    tp__pick_add(&k);
+    tp__copy(part, dense);
     return gx;
 }
 static const tp__op op_gather = {.name = "gather",
@@ -160,12 +205,6 @@ tp_tensor *tp_gather(tp_tensor *x, int dim, tp_tensor *index) {
 
 /* ---- masks ----------------------------------------------------------------------------------- */
 
-static int64_t count_set(const tp_tensor *dense) {
-    const uint8_t *p = tp__ptr(dense);
-    int64_t n = 0;
-    for (int64_t i = 0; i < dense->numel; i++) n += p[i] != 0;
-    return n;
-}
 static bool is_mask(const char *what, const tp_tensor *mask) {
     if (mask->dtype == TP_BOOL || mask->dtype == TP_UINT8) return true;
     tp_error_set(TP_EDTYPE, "%s: a mask must be bool, not %s", what,
@@ -189,13 +228,11 @@ static bool meet(tp_tensor **x, tp_tensor **mask) {
 static tp_tensor *masked_select_forward(tp__call *c) {
     tp_tensor *x = c->in[0], *m = c->in[1];
     if (!is_mask("masked_select", m) || !meet(&x, &m)) return NULL;
-    tp_tensor *y = tp__new("masked_select", &TP_SHAPE(count_set(m)), (tp_dtype)x->dtype);
+    tp__mask of;
+    const int64_t n = tp__mask_count(&of, tp__ptr(m), m->numel);
+    tp_tensor *y = tp__new("masked_select", &TP_SHAPE(n), (tp_dtype)x->dtype);
     if (!y) return NULL;
-    const uint8_t *p = tp__ptr(m);
-    const size_t es = (size_t)tp_dtype_size((tp_dtype)x->dtype);
-    char *to = tp__ptr(y);
-    for (int64_t i = 0; i < x->numel; i++)
-        if (p[i]) to = (char *)memcpy(to, (char *)tp__ptr(x) + (size_t)i * es, es) + es;
+    tp__mask_choose(&of, (tp_dtype)x->dtype, tp__ptr(x), tp__ptr(y));
     c->extra[0] = m;
     return y;
 }
@@ -203,16 +240,11 @@ static tp_tensor *masked_select_backward(const tp__call *c, tp_tensor *g, int i)
     (void)i;
     tp_tensor *gx = NULL, *m = c->extra[0];
     const tp_shape s = tp__shape(m); /* the common shape; the tape sums it down to x's */
-    if (!(g = tp__contiguous(g)) || !(gx = tp__new_zeros("masked_select", &s, (tp_dtype)g->dtype)))
+    if (!(g = tp__contiguous(g)) || !(gx = tp__new("masked_select", &s, (tp_dtype)g->dtype)))
         return NULL;
-    const uint8_t *p = tp__ptr(m);
-    const size_t es = (size_t)tp_dtype_size((tp_dtype)g->dtype);
-    const char *from = tp__ptr(g);
-    for (int64_t k = 0; k < m->numel; k++)
-        if (p[k]) {
-            memcpy((char *)tp__ptr(gx) + (size_t)k * es, from, es);
-            from += es;
-        }
+    tp__mask of;
+    tp__mask_count(&of, tp__ptr(m), m->numel);
+    tp__mask_spread(&of, (tp_dtype)g->dtype, tp__ptr(g), tp__ptr(gx));
     return gx;
 }
 /* The mask is saved for its version: what backward reads may be a copy, in the common shape. */
@@ -227,23 +259,15 @@ tp_tensor *tp_masked_select(tp_tensor *x, tp_tensor *mask) {
     return tp__apply(&c);
 }
 
+_Static_assert((int)TP_MAX_DIM <= (int)TP__MASK_AXES, "nonzero gives all of them");
 tp_tensor *tp_nonzero(tp_tensor *x) {
     if (!x) return tp__error_null("nonzero"), NULL;
     tp_tensor *m = tp__to(x, TP_BOOL);
     if (!m || !(m = tp__contiguous(m))) return NULL;
-    tp_tensor *y = tp__new("nonzero", &TP_SHAPE(count_set(m), x->ndim), TP_INT64);
-    if (!y) return NULL;
-    const uint8_t *p = tp__ptr(m);
-    int64_t *to = tp__ptr(y);
-    for (int64_t i = 0; i < m->numel; i++) {
-        if (!p[i]) continue;
-        int64_t rest = i;
-        for (int d = x->ndim - 1; d >= 0; d--) {
-            to[d] = rest % x->shape[d];
-            rest /= x->shape[d];
-        }
-        to += x->ndim;
-    }
+    tp__mask of;
+    const int64_t n = tp__mask_count(&of, tp__ptr(m), m->numel);
+    tp_tensor *y = tp__new("nonzero", &TP_SHAPE(n, x->ndim), TP_INT64);
+    if (y) tp__mask_places(&of, x->shape, x->ndim, tp__ptr(y));
     return y;
 }
 
@@ -257,12 +281,11 @@ static tp__blocks leading(const tp_tensor *x, int n) {
 }
 /* Positions of the true elements of a mask: int64 [n]. */
 static tp_tensor *true_positions(tp_tensor *mask) {
-    mask = tp__contiguous(mask);
-    tp_tensor *p = mask ? tp__new("index", &TP_SHAPE(count_set(mask)), TP_INT64) : NULL;
-    if (!p) return NULL;
-    int64_t *to = tp__ptr(p);
-    for (int64_t i = 0; i < mask->numel; i++)
-        if (((const uint8_t *)tp__ptr(mask))[i]) *to++ = i;
+    tp__mask of;
+    if (!(mask = tp__contiguous(mask))) return NULL;
+    const int64_t n = tp__mask_count(&of, tp__ptr(mask), mask->numel);
+    tp_tensor *p = tp__new("index", &TP_SHAPE(n), TP_INT64);
+    if (p) tp__mask_places(&of, &mask->numel, 1, tp__ptr(p));
     return p;
 }
 static bool mask_fits(const char *what, const tp_tensor *x, const tp_tensor *mask) {
@@ -302,7 +325,7 @@ static tp_tensor *index_forward(tp__call *c) {
     tp_tensor *p = x ? indexed_rows("index", x, c->in[1], axes, &s) : NULL;
     tp_tensor *y = p ? tp__new("index", &s, (tp_dtype)x->dtype) : NULL;
     if (!y) return NULL;
-    take_rows(x, leading(x, axes), tp__ptr(p), p->numel, y);
+    take_rows(x, leading(x, axes), p, y);
     c->extra[0] = p;
     return y;
 }
@@ -346,6 +369,7 @@ tp_tensor *tp_masked_fill_(tp_tensor *x, tp_tensor *mask, double value) {
 
 static bool index_copy(tp_tensor *x, int d, tp_tensor *index, tp_tensor *src) {
     tp_tensor *ix = positions("index_copy_", index, x->shape[d]);
+    if (ix && tp_shares_storage(x, ix)) ix = tp__clone(ix);
     if (!ix) return false;
     tp_shape want = tp__shape(x), have = tp__shape(src);
     want.dim[d] = ix->numel;
@@ -387,8 +411,9 @@ tp_tensor *tp_index_copy_(tp_tensor *x, int dim, tp_tensor *index, tp_tensor *sr
     return ok ? x : NULL;
 }
 
-/* value in the shape of x[index] and x's dtype, dense. */
-static tp_tensor *fitted(const tp_tensor *x, tp_tensor *value, const tp_shape *shape) {
+/* value in the shape of x[index] and x's dtype, dense; or, if all its rows are the same, one, whose
+ * axes are the last `row` of these. */
+static tp_tensor *fitted(const tp_tensor *x, tp_tensor *value, const tp_shape *shape, int row) {
     const tp_shape have = tp__shape(value);
     tp_shape s;
     char ta[TP__SHAPE_TEXT], tb[TP__SHAPE_TEXT];
@@ -405,22 +430,22 @@ static tp_tensor *fitted(const tp_tensor *x, tp_tensor *value, const tp_shape *s
                         tp__shape_text(&have, ta), tp__shape_text(shape, tb));
     int64_t stride[TP_MAX_DIM];
     tp__broadcast_strides(value, &s, stride);
-    tp_tensor *v = tp__view(value, s.ndim, s.dim, stride, value->offset);
+    const int skip = have.ndim <= row ? s.ndim - row : 0;
+    tp_tensor *v = tp__view(value, s.ndim - skip, s.dim + skip, stride + skip, value->offset);
     return v ? tp__contiguous(tp__to(v, (tp_dtype)x->dtype)) : NULL;
 }
 static bool index_put(tp_tensor *x, tp_tensor *index, tp_tensor *value, int axes) {
     tp_shape s;
     tp_tensor *p = indexed_rows("index_put_", x, index, axes, &s);
+    if (p && tp_shares_storage(x, p)) p = tp__clone(p);
     if (p && tp_shares_storage(x, value)) value = tp__clone(value);
-    tp_tensor *v = p && value ? fitted(x, value, &s) : NULL;
+    const int row = x->ndim - axes;
+    tp_tensor *v = p && value ? fitted(x, value, &s, row) : NULL;
     tp_tensor *to = v ? tp__contiguous(x) : NULL;
     if (!to) return false;
-    const tp__blocks b = leading(x, axes);
-    const size_t row = (size_t)(b.inner * tp__size_of((tp_dtype)x->dtype));
-    const int64_t *at = tp__ptr(p);
-    for (int64_t i = 0; i < p->numel; i++)
-        memcpy((char *)tp__ptr(to) + (size_t)at[i] * row, (char *)tp__ptr(v) + (size_t)i * row,
-               row);
+    tp__pick k = rows_of(to, leading(x, axes), p, v);
+    k.one_row = v->ndim == row;
+    tp__pick_put(&k);
     if (to != x) tp__copy(x, to);
     tp__touch(x);
     return true;

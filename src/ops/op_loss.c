@@ -100,6 +100,7 @@ static tp_tensor *class_targets(const char *what, const tp_tensor *x, tp_tensor 
                         tp_dtype_name((tp_dtype)t->dtype));
     if (!(t = tp__to(t, TP_INT64)) || !(t = tp__contiguous(t))) return NULL;
     const int64_t *p = tp__ptr(t), C = x->shape[1];
+    if (tp__positions_fit(p, t->numel, C)) return t;
     for (int64_t i = 0; i < t->numel; i++)
         if (p[i] < 0 || p[i] >= C)
             return tp__fail(TP_EINDEX,
