@@ -202,22 +202,30 @@ tp_tensor *tp_unique(tp_tensor *x, tp_tensor **counts) {
     return g.value;
 }
 
+/* Is all of dense int64 x in [0, end)? end < 0: of any size. */
+static bool all_count(const char *what, const tp_tensor *x, int64_t end) {
+    const int64_t *p = tp__ptr(x);
+    if (tp__positions_fit(p, x->numel, end < 0 ? INT64_MAX : end)) return true;
+    for (int64_t i = 0; i < x->numel; i++)
+        if (p[i] < 0 || (end >= 0 && p[i] >= end))
+            return tp_error_set(TP_EINDEX, "%s: %" PRId64 " at position %" PRId64 " is %s", what,
+                                p[i], i, p[i] < 0 ? "negative" : "not below the number of classes"),
+                   false;
+    return true;
+}
 /* x as dense int64, all of it in [0, end); end < 0: any size. The largest goes to *most, or -1. */
 static const int64_t *counted(const char *what, tp_tensor *x, int64_t end, int64_t *most) {
     if (tp__is_float((tp_dtype)x->dtype) || x->dtype == TP_BOOL)
         return tp__fail(TP_EDTYPE, "%s: wants int64, not %s", what,
                         tp_dtype_name((tp_dtype)x->dtype));
     tp_tensor *own = tp__contiguous(tp__to(x, TP_INT64));
-    if (!own) return NULL;
-    const int64_t *p = tp__ptr(own);
+    if (!own || !all_count(what, own, end)) return NULL;
     *most = -1;
-    for (int64_t i = 0; i < own->numel; i++) {
-        if (p[i] < 0 || (end >= 0 && p[i] >= end))
-            return tp__fail(TP_EINDEX, "%s: %" PRId64 " at position %" PRId64 " is %s", what, p[i],
-                            i, p[i] < 0 ? "negative" : "not below the number of classes");
-        if (p[i] > *most) *most = p[i];
-    }
-    return p;
+    if (!own->numel) return tp__ptr(own);
+    const tp_tensor *largest = tp__fold(what, TP__RED_MAX, own, (1u << own->ndim) - 1, false);
+    if (!largest) return NULL;
+    *most = *(const int64_t *)tp__ptr(largest);
+    return tp__ptr(own);
 }
 tp_tensor *tp_bincount(tp_tensor *x, int64_t minlength) {
     if (!x) return tp__error_null("bincount"), NULL;
@@ -230,7 +238,9 @@ tp_tensor *tp_bincount(tp_tensor *x, int64_t minlength) {
         return tp__fail(TP_ENOMEM, "bincount: no memory for %" PRId64 " numbers", most);
     const int64_t n = most >= minlength ? most + 1 : minlength;
     tp_tensor *y = tp__new_zeros("bincount", &TP_SHAPE(n), TP_INT64);
-    for (int64_t i = 0; i < x->numel && y; i++) ((int64_t *)tp__ptr(y))[p[i]]++;
+    if (!y) return NULL;
+    int64_t *const to = tp__ptr(y);
+    for (int64_t i = 0; i < x->numel; i++) to[p[i]]++;
     return y;
 }
 tp_tensor *tp_one_hot(tp_tensor *x, int64_t classes) {
