@@ -328,14 +328,39 @@ static void positions_out_of_range(void **state) {
     tp_scope_end(s);
 }
 
+/* A number alone can be chosen, but only once. */
+static void rows_of_a_number(void **state) {
+    (void)state;
+    const tp_scope s = tp_scope_begin();
+    tp_tensor *x = tp_scalar(7, TP_FLOAT32);
+    assert_true(tp_item(tp_index_select(x, 0, tp_ints(TP_SHAPE(1), -1))) == 7);
+    assert_null(tp_index_select(x, 0, tp_ints(TP_SHAPE(2), 0, 0)));
+    tpt_expect_error(TP_EINDEX, "index_select: of a 0-d tensor, by 2 positions...");
+    assert_null(tp_index_select(x, 0, tp_zeros(TP_SHAPE(0), TP_INT64)));
+    tpt_expect_error(TP_EINDEX, "index_select: of a 0-d tensor, by 0 positions...");
+    assert_true(tp_item(tp_gather(x, 0, tp_scalar(0, TP_INT64))) == 7);
+    tp_scope_end(s);
+}
+
 static void lists_are_watched(void **state) {
     (void)state;
     const tp_scope s = tp_scope_begin();
     tp_tensor *x = tp_requires_grad_(tp_ones(TP_SHAPE(2, 2), TP_FLOAT32));
-    tp_tensor *ix = tp_ints(TP_SHAPE(2), 1, 0), *y = tp_sum(tp_index(x, ix));
-    assert_non_null(tp_fill_(ix, 1000));
-    assert_int_equal(tp_backward(y), TP_EGRAD); /* and nothing is written there */
-    tpt_expect_error(TP_EGRAD, "backward of index (test_pick.c:...");
+    for (int i = 0; i < 6; i++) { /* a copy is read where a position counts from the end */
+        tp_tensor *ix = tp_ints(TP_SHAPE(2), 1, i % 2 ? -2 : 0), *y;
+        y = i / 2 == 0   ? tp_index(x, ix)
+            : i / 2 == 1 ? tp_index_select(x, 0, ix)
+                         : tp_gather(x, 0, tp_view(ix, TP_SHAPE(1, 2)));
+        y = tp_sum(y);
+        assert_non_null(tp_fill_(ix, 1000));
+        assert_int_equal(tp_backward(y), TP_EGRAD); /* and nothing is written there */
+        tpt_expect_error(TP_EGRAD, i / 2 == 0   ? "backward of index (test_pick.c:..."
+                                   : i / 2 == 1 ? "backward of index_select (test_pick.c:..."
+                                                : "backward of gather (test_pick.c:...");
+    }
+    tp_tensor *mask = tp_gt(x, 0), *y = tp_sum(tp_index(x, mask));
+    assert_non_null(tp_zero_(mask)); /* what was chosen is known */
+    tpt_ok(tp_backward(y));
     tp_scope_end(s);
 }
 
@@ -365,10 +390,10 @@ static void memory_may_lack(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TPT(gathers),         TPT(one_of_each_row),        TPT(selections),
-        TPT(writes),          TPT(a_list_that_is_written), TPT(masks),
-        TPT(large_masks),     TPT(positions_out_of_range), TPT(lists_are_watched),
-        TPT(memory_may_lack),
+        TPT(gathers),          TPT(one_of_each_row),        TPT(selections),
+        TPT(writes),           TPT(a_list_that_is_written), TPT(masks),
+        TPT(large_masks),      TPT(positions_out_of_range), TPT(lists_are_watched),
+        TPT(rows_of_a_number), TPT(memory_may_lack),
     };
     return cmocka_run_group_tests_name("pick", tests, NULL, NULL);
 }

@@ -36,9 +36,9 @@ static int64_t count(const uint8_t *mask, int64_t n) {
         T *restrict x = to;                                                                  \
         int64_t i = 0;                                                                       \
         for (int64_t k = 0; k < found; i++) {                                                \
-            const int one = mask[i] != 0;                                                    \
-            x[i] = one ? y[k] : 0;                                                           \
-            k += one;                                                                        \
+            const T one = mask[i] != 0;                                                      \
+            x[i] = (T)(y[k] & (T)-one);                                                      \
+            k += (int64_t)one;                                                               \
         }                                                                                    \
         memset(x + i, 0, (size_t)(n - i) * sizeof(T));                                       \
     }

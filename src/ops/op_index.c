@@ -1,8 +1,8 @@
 /* op_index.c -- indexing with tensors: masks and lists of positions, read and write.
  *
  * Backward adds what arrives at each position in order, so repeated positions give the same bits on
- * every run. It reads the list that forward was given, if that is int64 and counts from the start;
- * the tape watches whether that has changed. */
+ * every run. It reads the list that forward was given, if that is int64 and counts from the start,
+ * or a copy; the tape watches whether the list has changed. */
 #include "ops/ops.h"
 #include <inttypes.h>
 
@@ -90,6 +90,7 @@ static tp_tensor *index_select_backward(const tp__call *c, tp_tensor *g, int i) 
 }
 static const tp__op op_index_select = {.name = "index_select",
                                        .grad_fn = "IndexSelectBackward0",
+                                       .saves = TP__SAVE_IN(1),
                                        .forward = index_select_forward,
                                        .backward = index_select_backward};
 tp_tensor *tp_index_select(tp_tensor *x, int dim, tp_tensor *index) {
@@ -99,6 +100,9 @@ tp_tensor *tp_index_select(tp_tensor *x, int dim, tp_tensor *index) {
     if (index->ndim > 1)
         return tp__fail(TP_ESHAPE, "index_select: the index must have one axis, not %d",
                         index->ndim);
+    if (!x->ndim && index->numel != 1)
+        return tp__fail(TP_EINDEX, "index_select: of a 0-d tensor, by %" PRId64 " positions",
+                        index->numel);
     tp_tensor *in[2] = {x, index};
     tp__call c = {.op = &op_index_select, .in = in, .nin = 2, .u.v.n = {d}};
     return tp__apply(&c);
@@ -192,6 +196,7 @@ static tp_tensor *gather_backward(const tp__call *c, tp_tensor *g, int i) {
 }
 static const tp__op op_gather = {.name = "gather",
                                  .grad_fn = "GatherBackward0",
+                                 .saves = TP__SAVE_IN(1),
                                  .forward = gather_forward,
                                  .backward = gather_backward};
 tp_tensor *tp_gather(tp_tensor *x, int dim, tp_tensor *index) {
@@ -326,6 +331,7 @@ static tp_tensor *index_forward(tp__call *c) {
     tp_tensor *y = p ? tp__new("index", &s, (tp_dtype)x->dtype) : NULL;
     if (!y) return NULL;
     take_rows(x, leading(x, axes), p, y);
+    if (c->in[1]->dtype != TP_INT64) c->saves = 0; /* of a mask, where it is true */
     c->extra[0] = p;
     return y;
 }
@@ -335,6 +341,7 @@ static tp_tensor *index_backward(const tp__call *c, tp_tensor *g, int i) {
 }
 static const tp__op op_index = {.name = "index",
                                 .grad_fn = "IndexBackward0",
+                                .saves = TP__SAVE_IN(1),
                                 .forward = index_forward,
                                 .backward = index_backward};
 tp_tensor *tp_index(tp_tensor *x, tp_tensor *index) {
